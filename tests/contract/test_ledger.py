@@ -1,0 +1,205 @@
+"""The Ledger port's contract, on the twin and on PostgreSQL."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import NOW, batch, minutes, score_event
+from worker.adapters.aurora.ledger import AuroraLedger
+from worker.adapters.memory import MemoryLedger
+from worker.domain.accounting import Outcome
+from worker.domain.errors import Reason
+from worker.domain.event import micros, register_of
+from worker.domain.position import ORIGIN, Position
+from worker.domain.window import Attempt
+from worker.ports import Batch, Committed, DeadLetter, Ledger, StateKey
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    found: Ledger = MemoryLedger() if request.param == "memory" else request.getfixturevalue("aurora")
+    found.open_source("test")
+    return found
+
+
+def commit(ledger: Ledger, given: Batch) -> Committed:
+    committed = ledger.commit(ledger.intern(given))
+    assert committed.accounting.closes
+    return committed
+
+
+def outcomes(committed: Committed) -> dict[str, int]:
+    return {outcome: n for outcome, n in committed.accounting.outcomes.items() if n}
+
+
+def test_an_empty_ledger_knows_nothing(ledger: Ledger) -> None:
+    assert ledger.epoch() == 1
+    assert ledger.read([StateKey(score_event().student_key, "algebra")]) == {}
+    assert list(ledger.versions(10)) == []
+    assert list(ledger.erased()) == []
+    assert ledger.floors() == {"test": ORIGIN}
+
+
+def test_opening_a_source_twice_keeps_its_progress(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(), sequence=7))
+    progress = ledger.open_source("test")
+    assert progress.committed == Position(7)
+    assert progress.projected == ORIGIN
+    assert progress.accounting[Outcome.APPLIED] == 1
+
+
+def test_a_new_attempt_is_applied_and_its_state_is_born(ledger: Ledger) -> None:
+    event = score_event(score=80)
+    (touched,) = commit(ledger, batch(event)).touched
+    assert touched.version is not None
+    assert touched.version.number == 1
+    assert touched.bumped
+    assert touched.inserts == [Attempt(micros(NOW), register_of(event).key, 800_000)]
+
+
+def test_one_version_per_state_and_transaction(ledger: Ledger) -> None:
+    first = commit(ledger, batch(score_event(attempt=1), score_event(attempt=2)))
+    second = commit(ledger, batch(score_event(attempt=3), score_event(attempt=4), sequence=2))
+    a, b = first.touched[0].version, second.touched[0].version
+    assert a is not None
+    assert b is not None
+    assert (b.birth, b.number) == (a.birth, a.number + 1)
+
+
+@pytest.mark.parametrize("same_batch", [True, False])
+def test_the_last_grading_wins_in_any_order(ledger: Ledger, *, same_batch: bool) -> None:
+    old = score_event(score=40)
+    new = score_event(score=90, graded=NOW + minutes(3))
+    if same_batch:
+        assert outcomes(commit(ledger, batch(new, old))) == {"applied": 1, "superseded": 1}
+    else:
+        assert outcomes(commit(ledger, batch(new))) == {"applied": 1}
+        assert outcomes(commit(ledger, batch(old, sequence=2))) == {"superseded": 1}
+    assert ratios(ledger) == [900_000]
+
+
+def test_a_regrade_revises_and_demands_a_rebuild(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(score=40)))
+    committed = commit(ledger, batch(score_event(score=90, graded=NOW + minutes(3)), sequence=2))
+    assert outcomes(committed) == {"revised": 1}
+    assert committed.touched[0].inserts is None
+    assert ratios(ledger) == [900_000]
+
+
+def test_the_same_event_again_is_a_duplicate_or_a_redelivery(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(), sequence=5))
+    again = commit(ledger, batch(score_event(), sequence=5))
+    assert outcomes(again) == {"redelivered": 1}
+    assert not again.touched[0].bumped
+    assert again.touched[0].version is not None
+    assert outcomes(commit(ledger, batch(score_event(), sequence=6))) == {"duplicate": 1}
+    assert outcomes(commit(ledger, batch(score_event(), score_event(), sequence=7))) == {"duplicate": 2}
+
+
+def test_duplicates_inside_one_batch_count_once(ledger: Ledger) -> None:
+    event = score_event()
+    assert outcomes(commit(ledger, batch(event, event, event))) == {"applied": 1, "duplicate": 2}
+
+
+def test_a_void_removes_its_attempt(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(attempt=1), score_event(attempt=2, score=50)))
+    void = score_event(attempt=1, void=True, graded=NOW + minutes(1))
+    committed = commit(ledger, batch(void, sequence=2))
+    assert outcomes(committed) == {"revised": 1}
+    assert ratios(ledger) == [500_000]
+
+
+def test_a_void_before_its_target_waits_for_it(ledger: Ledger) -> None:
+    void = score_event(void=True, graded=NOW + minutes(1))
+    committed = commit(ledger, batch(void))
+    assert outcomes(committed) == {"applied": 1}
+    assert committed.touched[0].inserts is None
+    assert outcomes(commit(ledger, batch(score_event(), sequence=2))) == {"superseded": 1}
+    assert ratios(ledger) == []
+
+
+def test_at_equal_times_a_void_wins(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event()))
+    assert outcomes(commit(ledger, batch(score_event(void=True), sequence=2))) == {"revised": 1}
+    assert outcomes(commit(ledger, batch(score_event(score=99), sequence=3))) == {"superseded": 1}
+
+
+def test_activity_without_a_score_survives_without_a_ratio(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(score=None), score_event(attempt=2, max_score=0)))
+    assert ratios(ledger) == [None, None]
+
+
+def test_dead_letters_are_stored_and_counted(ledger: Ledger) -> None:
+    letter = DeadLetter(Position(1), 3, Reason.INVALID_FIELD, "score", b"{}")
+    committed = commit(ledger, batch(score_event(), dead=(letter,)))
+    assert committed.accounting.read == 2
+    assert outcomes(committed) == {"applied": 1, "dead_lettered": 1}
+    assert stored_letters(ledger) == [("invalid_field", 3)]
+    commit(ledger, batch(dead=(letter,)))
+    assert stored_letters(ledger) == [("invalid_field", 3)]
+
+
+def test_equal_key_with_another_check_is_a_collision(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event()))
+    given = batch(score_event(score=1, graded=NOW + minutes(1)), sequence=2)
+    (delivered,) = given.events
+    collider = delivered._replace(register=delivered.register._replace(check=17))
+    committed = commit(ledger, dataclasses.replace(given, events=[collider]))
+    assert outcomes(committed) == {"dead_lettered": 1}
+    assert stored_letters(ledger) == [("key_collision", 0)]
+    assert ratios(ledger) == [800_000]
+
+
+def test_floors_only_rise(ledger: Ledger) -> None:
+    ledger.advance_floor("test", Position(9, 2))
+    ledger.advance_floor("test", Position(9, 1))
+    assert ledger.floors() == {"test": Position(9, 2)}
+
+
+def test_positions_have_56_digits(ledger: Ledger) -> None:
+    high = 10**55 + 1
+    commit(ledger, batch(score_event(), sequence=high))
+    commit(ledger, batch(score_event(attempt=2), sequence=high - 1))
+    assert ledger.progress()["test"].committed == Position(high)
+
+
+def test_versions_come_in_pages_and_whole(ledger: Ledger) -> None:
+    events = [score_event(student, course) for student in "abc" for course in ("x", "y")]
+    committed = commit(ledger, batch(*events))
+    pages = list(ledger.versions(4))
+    assert [len(page) for page in pages] == [4, 2]
+    assert {row for page in pages for row in page} == {(t.key, t.version) for t in committed.touched}
+
+
+def test_only_one_sweeps_at_a_time(ledger: Ledger, make_other: Callable[[], Ledger]) -> None:
+    with ledger.sweep_turn() as mine:
+        assert mine
+        with make_other().sweep_turn() as theirs:
+            assert not theirs
+    with make_other().sweep_turn() as theirs:
+        assert theirs
+
+
+@pytest.fixture
+def make_other(ledger: Ledger, request: pytest.FixtureRequest) -> Callable[[], Ledger]:
+    """The same ledger as another process sees it."""
+    if isinstance(ledger, MemoryLedger):
+        return lambda: ledger
+    dsn = request.getfixturevalue("database")
+    other = AuroraLedger(lambda: dsn, ledger._vault)
+    request.addfinalizer(other.close)
+    return lambda: other
+
+
+def ratios(ledger: Ledger) -> list[int | None]:
+    key = StateKey(score_event().student_key, "algebra")
+    return [attempt.ratio for attempt in sorted(ledger.read([key])[key].attempts)]
+
+
+def stored_letters(ledger: Ledger) -> list[tuple[str, int]]:
+    if isinstance(ledger, MemoryLedger):
+        return [(letter.reason, letter.number) for letter in ledger.dead_letters.values()]
+    assert isinstance(ledger, AuroraLedger)
+    with ledger._session.connection() as connection:
+        return list(connection.execute("SELECT reason, number FROM dead_letters").fetchall())

@@ -1,0 +1,1 @@
+"""The driven edges, one per port: each turns its library's calls and errors into those of the port."""

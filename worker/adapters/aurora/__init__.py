@@ -1,0 +1,1 @@
+"""The ledger on PostgreSQL (Aurora in AWS): connection, statements, transactions, migrations."""

@@ -1,0 +1,96 @@
+"""One PostgreSQL session that is opened when needed, and dropped at the first sign of trouble.
+
+Credentials are read at each connect, so a rotated password is picked up by the next connection. Errors leave
+in the words of the domain, named by what happens next.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from worker.domain.errors import Fatal, LedgerUnavailable, PoisonBatch
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# A paused owner inside a transaction must not block the next one for ever, nor a dead network this one.
+_OPTIONS = (
+    "-c lock_timeout=5s -c statement_timeout=60s -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
+)
+_KEEPALIVE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+# An outage, a conflict or a lack of room passes; what the data itself causes never does.
+_PASSES = ("08", "25", "28", "40", "53", "55", "57", "58", "XX")
+_POISON = "22"
+
+
+def disposition(sqlstate: str | None) -> type[Exception]:
+    """What an SQLSTATE asks for: waiting, a dead letter, or the end of the process.
+
+    None stands for errors the server had no word in: the connection is gone.
+    """
+    if sqlstate is None or sqlstate.startswith(_PASSES):
+        return LedgerUnavailable
+    if sqlstate.startswith(_POISON):
+        return PoisonBatch
+    return Fatal
+
+
+class Session:
+    """A lazily opened connection in autocommit mode.
+
+    Args:
+        conninfo: gives the connection string, asked anew at every connect.
+        prepare: a statement run once on every new connection.
+    """
+
+    def __init__(self, conninfo: Callable[[], str], prepare: bytes | None) -> None:
+        self._conninfo = conninfo
+        self._prepare = prepare
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """The open connection.
+
+        Raises:
+            LedgerUnavailable: wait and try again.
+            PoisonBatch: the data was refused.
+            Fatal: the statement or the schema is wrong; run `python -m worker migrate`.
+        """
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = self._connect()
+            yield self._connection
+        except psycopg.Error as error:
+            kind = disposition(error.sqlstate)
+            if kind is not PoisonBatch:
+                self.close()
+            summary = f"{type(error).__name__} (SQLSTATE {error.sqlstate})"
+            raise kind(summary) from None
+
+    def close(self) -> None:
+        """Drop the connection; the next use opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connect(self) -> Connection:
+        connection: Connection = psycopg.connect(
+            self._conninfo(), autocommit=True, options=_OPTIONS, application_name="edu-worker", **_KEEPALIVE
+        )
+        row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+        if row is None or row[0]:
+            connection.close()
+            msg = "connected to a reader; the ledger is written on the writer"
+            raise LedgerUnavailable(msg)
+        if self._prepare is not None:
+            connection.execute(self._prepare)
+        return connection

@@ -1,0 +1,274 @@
+"""The Ledger port on PostgreSQL: one transaction a batch, read committed, in the order of the protocol.
+
+Integer references stay inside a call: they are looked up anew for every batch on the same connection, so a
+restored database can never meet references of its lost future.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from worker.adapters.aurora.connection import Connection, Session
+from worker.adapters.aurora.outcomes import Outcomes, Refs
+from worker.adapters.aurora.statements import statements
+from worker.domain.accounting import Accounting, Outcome
+from worker.domain.errors import Fatal, LedgerUnavailable
+from worker.domain.event import ratio_micros
+from worker.domain.position import Position
+from worker.domain.window import Attempt, Version
+from worker.ports import (
+    Batch,
+    Committed,
+    DeadLetter,
+    Delivered,
+    LedgerState,
+    Progress,
+    Source,
+    StateKey,
+    Vault,
+)
+
+ERASE_LOCK = 0x65647501
+SWEEP_LOCK = 0x65647502
+
+_STAGE_TYPES = (
+    *("int4", "int4", "int4", "int8", "int8", "float8", "float8", "timestamptz", "timestamptz"),
+    *("int2", "int2", "bytea", "text", "text", "text"),
+)
+
+
+class AuroraLedger:
+    """Ledger on one PostgreSQL session; not for use by two threads.
+
+    Args:
+        conninfo: gives the connection string of the writer endpoint at each connect.
+        vault: seals dead-letter payloads.
+        dead_letter_days: life of a dead letter in days.
+    """
+
+    def __init__(self, conninfo: Callable[[], str], vault: Vault, dead_letter_days: int = 30) -> None:
+        self._sql = statements()
+        self._session = Session(conninfo, prepare=self._sql["session"])
+        self._vault = vault
+        self._days = dead_letter_days
+
+    def close(self) -> None:
+        self._session.close()
+
+    def epoch(self) -> int:
+        with self._session.connection() as connection:
+            return int(self._one(connection, "epoch")[0])
+
+    def open_source(self, source: Source) -> Progress:
+        with self._session.connection() as connection:
+            connection.execute(self._sql["open_source"], {"source": source})
+            return _progress(self._one(connection, "progress", {"source": source}))
+
+    def intern(self, batch: Batch) -> Batch:
+        sealed = {d.event.student_key: d.event.sealed_id for d in batch.events}
+        courses = {d.event.course_id for d in batch.events}
+        with self._session.connection() as connection:
+            canonical = self._intern_students(connection, sealed)
+            self._intern_courses(connection, courses)
+        if all(key == known for key, known in canonical.items()):
+            return batch
+        events = [
+            d._replace(event=msgspec.structs.replace(d.event, student_key=canonical[d.event.student_key]))
+            for d in batch.events
+        ]
+        return Batch(batch.source, batch.high, events, batch.dead_letters)
+
+    def commit(self, batch: Batch) -> Committed:
+        # Sealing may need the key service; never while the transaction holds its locks.
+        buried = [(letter, self._vault.seal(letter.payload)) for letter in batch.dead_letters]
+        with self._session.connection() as connection:
+            refs = self._refs(connection, batch)
+            with connection.transaction():
+                return self._merge_and_advance(connection, batch, refs, buried)
+
+    def probe(self, batch: Batch) -> None:
+        with self._session.connection() as connection:
+            refs = self._refs(connection, batch)
+            with connection.transaction(force_rollback=True):
+                self._merge(connection, batch.events, refs)
+
+    def read(self, keys: Sequence[StateKey]) -> Mapping[StateKey, LedgerState]:
+        parameters = {"students": [k.student_key for k in keys], "courses": [k.course_id for k in keys]}
+        versions: dict[int, Version] = {}
+        attempts: dict[int, list[Attempt]] = {}
+        with self._session.connection() as connection:
+            rows = connection.execute(self._sql["read"], parameters, binary=True).fetchall()
+        for order, birth, version, key, score, max_score, occurred, lagging in rows:
+            if lagging:
+                msg = "this PostgreSQL is a reader now"
+                raise LedgerUnavailable(msg)
+            versions[order] = Version(birth, version)
+            held = attempts.setdefault(order, [])
+            if key is not None:
+                held.append(Attempt(occurred, key, ratio_micros(score, max_score)))
+        return {keys[order - 1]: LedgerState(versions[order], attempts[order]) for order in versions}
+
+    def versions(self, page: int) -> Iterator[Sequence[tuple[StateKey, Version]]]:
+        last = {"course_ref": -1, "student_ref": -1}
+        while True:
+            with self._session.connection() as connection:
+                rows = connection.execute(
+                    self._sql["versions"], {**last, "page": page}, binary=True
+                ).fetchall()
+            if not rows:
+                return
+            yield [(StateKey(row[2], row[3]), Version(row[4], row[5])) for row in rows]
+            last = {"course_ref": rows[-1][0], "student_ref": rows[-1][1]}
+
+    def erased(self) -> Iterable[StateKey]:
+        with self._session.connection() as connection:
+            return [StateKey(*row) for row in connection.execute(self._sql["erased"]).fetchall()]
+
+    def advance_floor(self, source: Source, position: Position) -> None:
+        parameters = {"source": source, "seq": position.sequence, "sub": position.sub_sequence}
+        with self._session.connection() as connection:
+            connection.execute(self._sql["advance_floor"], parameters)
+
+    def floors(self) -> Mapping[Source, Position]:
+        with self._session.connection() as connection:
+            rows = connection.execute(self._sql["floors"]).fetchall()
+        return {row[0]: Position(int(row[1]), row[2]) for row in rows}
+
+    def progress(self) -> Mapping[Source, Progress]:
+        with self._session.connection() as connection:
+            rows = connection.execute(self._sql["progress"], {"source": None}).fetchall()
+        return {row[0]: _progress(row) for row in rows}
+
+    @contextmanager
+    def sweep_turn(self) -> Iterator[bool]:
+        with self._session.connection() as connection:
+            mine = bool(self._one(connection, "try_sweep", {"lock": SWEEP_LOCK})[0])
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self._session.connection() as connection:
+                    connection.execute(self._sql["end_sweep"], {"lock": SWEEP_LOCK})
+
+    def _one(self, connection: Connection, name: str, parameters: dict[str, Any] | None = None) -> Any:
+        row = connection.execute(self._sql[name], parameters).fetchone()
+        if row is None:
+            msg = f"the ledger has no row for {name!r}; run `python -m worker migrate`"
+            raise Fatal(msg)
+        return row
+
+    def _intern_students(self, connection: Connection, sealed: Mapping[UUID, bytes]) -> Mapping[UUID, UUID]:
+        known = self._known_students(connection, sealed)
+        missing = sealed.keys() - known.keys()
+        if missing:
+            parameters = {"keys": list(missing), "sealed": [sealed[key] for key in missing]}
+            connection.execute(self._sql["new_students"], parameters)
+            known = self._known_students(connection, sealed)
+        return {key: canonical for key, (_, canonical) in known.items()}
+
+    def _intern_courses(self, connection: Connection, courses: set[str]) -> None:
+        missing = courses - self._known_courses(connection, courses).keys()
+        if missing:
+            connection.execute(self._sql["new_courses"], {"ids": list(missing)})
+
+    def _known_students(self, connection: Connection, keys: Iterable[UUID]) -> dict[UUID, tuple[int, UUID]]:
+        rows = connection.execute(self._sql["known_students"], {"keys": list(keys)}, binary=True).fetchall()
+        return {key: (ref, canonical) for key, ref, canonical in rows}
+
+    def _known_courses(self, connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+        rows = connection.execute(self._sql["known_courses"], {"ids": list(ids)}, binary=True).fetchall()
+        return dict(rows)
+
+    def _refs(self, connection: Connection, batch: Batch) -> Refs:
+        students = self._known_students(connection, {d.event.student_key for d in batch.events})
+        courses = self._known_courses(connection, {d.event.course_id for d in batch.events})
+        return Refs({key: ref for key, (ref, _) in students.items()}, courses)
+
+    def _merge_and_advance(
+        self,
+        connection: Connection,
+        batch: Batch,
+        refs: Refs,
+        buried: Sequence[tuple[DeadLetter, bytes]],
+    ) -> Committed:
+        connection.execute(self._sql["hold_erasures"], {"lock": ERASE_LOCK})
+        seq, sub = self._one(connection, "lock_progress", {"source": batch.source})
+        rows = self._merge(connection, batch.events, refs)
+        done = Outcomes(batch, refs, rows, Position(int(seq), sub))
+        if done.unchanged:
+            ords = {"ords": done.unchanged}
+            done.classify(connection.execute(self._sql["classify"], ords, binary=True).fetchall())
+        untouched = done.unbumped_refs
+        if untouched:
+            lists = {"courses": [c for c, _ in untouched], "students": [s for _, s in untouched]}
+            done.found(connection.execute(self._sql["unchanged_versions"], lists, binary=True).fetchall())
+        late = [(letter, self._vault.seal(letter.payload)) for letter in done.dead_letters]
+        self._bury(connection, batch.source, [*buried, *late])
+        accounting = done.accounting
+        counts = {outcome.value: accounting[outcome] for outcome in Outcome}
+        position = {"seq": batch.high.sequence, "sub": batch.high.sub_sequence}
+        connection.execute(
+            self._sql["advance"], {"source": batch.source, "read": accounting.read, **counts, **position}
+        )
+        return Committed(accounting, done.touched())
+
+    def _merge(self, connection: Connection, events: Sequence[Delivered], refs: Refs) -> list[Any]:
+        if not events:
+            return []
+        with connection.cursor(binary=True) as cursor:
+            with cursor.copy(self._sql["stage"]) as copy:
+                copy.set_types(_STAGE_TYPES)
+                for order, delivered in enumerate(events):
+                    copy.write_row(_staged(order, delivered, refs))
+            return cursor.execute(self._sql["merge"]).fetchall()
+
+    def _bury(
+        self, connection: Connection, source: Source, letters: Sequence[tuple[DeadLetter, bytes]]
+    ) -> None:
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                self._sql["bury"],
+                [
+                    {
+                        "source": source,
+                        "seq": letter.position.sequence,
+                        "sub": letter.position.sub_sequence,
+                        "number": letter.number,
+                        "reason": letter.reason.value,
+                        "field": letter.field,
+                        "payload": payload,
+                        "days": self._days,
+                    }
+                    for letter, payload in letters
+                ],
+            )
+
+
+def _staged(order: int, delivered: Delivered, refs: Refs) -> tuple[Any, ...]:
+    event, register = delivered.event, delivered.register
+    return (
+        order,
+        *refs.of(delivered.key),
+        register.key,
+        register.check,
+        event.score,
+        event.max_score,
+        event.occurred_at,
+        event.graded_at,
+        int(event.kind),
+        register.rev,
+        register.digest,
+        register.event_key,
+        event.item_id,
+        event.source,
+    )
+
+
+def _progress(row: Sequence[Any]) -> Progress:
+    counts = {outcome: int(count) for outcome, count in zip(Outcome, row[6:], strict=True)}
+    return Progress(
+        Position(int(row[1]), row[2]), Position(int(row[3]), row[4]), Accounting(int(row[5]), counts)
+    )

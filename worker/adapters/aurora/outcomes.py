@@ -1,0 +1,103 @@
+"""What one ledger transaction did: an outcome for every event, a version for every touched state."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from worker.domain import envelope
+from worker.domain.accounting import Accounting, Outcome
+from worker.domain.errors import Reason
+from worker.domain.event import Kind, micros, order_of, ratio_micros
+from worker.domain.position import Position
+from worker.domain.window import Attempt, Version
+from worker.ports import Batch, DeadLetter, StateKey, Touched
+
+
+class Refs(NamedTuple):
+    """References of one batch, valid within one call."""
+
+    students: Mapping[UUID, int]
+    courses: Mapping[str, int]
+
+    def of(self, key: StateKey) -> tuple[int, int]:
+        return self.courses[key.course_id], self.students[key.student_key]
+
+
+class Outcomes:
+    """Reads the answers of one transaction into outcomes per event and touched states."""
+
+    def __init__(self, batch: Batch, refs: Refs, merged: Sequence[Any], progress: Position) -> None:
+        self._batch = batch
+        self._refs = refs
+        self._progress = progress
+        self._versions: dict[tuple[int, int], Version] = {}
+        self._counts = dict.fromkeys(Outcome, 0)
+        self._counts[Outcome.DEAD_LETTERED] = len(batch.dead_letters)
+        self._inserts: dict[tuple[int, int], list[Attempt] | None] = {}
+        self.dead_letters: list[DeadLetter] = []
+        self.unchanged: list[int] = self._read_merged(merged)
+        self._bumped = frozenset(self._versions)
+
+    def _read_merged(self, merged: Sequence[Any]) -> list[int]:
+        """Count the winners; returns the ordinals of the events that changed nothing."""
+        winners = self._winners()
+        for course_ref, student_ref, attempt_key, revision, birth, version in merged:
+            state = (course_ref, student_ref)
+            self._versions[state] = Version(birth, version)
+            event = self._batch.events[winners.pop((*state, attempt_key))].event
+            self._counts[Outcome.REVISED if revision else Outcome.APPLIED] += 1
+            held = self._inserts.setdefault(state, [])
+            if revision or event.kind is not Kind.SCORED:
+                self._inserts[state] = None
+            elif held is not None:
+                ratio = ratio_micros(event.score, event.max_score)
+                held.append(Attempt(micros(event.occurred_at), attempt_key, ratio))
+        return sorted({*winners.values(), *self._losers})
+
+    def _winners(self) -> dict[tuple[int, int, int], int]:
+        """Per attempt of the batch the ordinal of its last writer; the others become `_losers`."""
+        winners: dict[tuple[int, int, int], int] = {}
+        self._losers: list[int] = []
+        for order, delivered in enumerate(self._batch.events):
+            attempt = (*self._refs.of(delivered.key), delivered.register.key)
+            best = winners.setdefault(attempt, order)
+            if best != order:
+                mine, theirs = order_of(*delivered[:2]), order_of(*self._batch.events[best][:2])
+                winners[attempt], loser = (order, best) if mine > theirs else (best, order)
+                self._losers.append(loser)
+        return winners
+
+    @property
+    def unbumped_refs(self) -> list[tuple[int, int]]:
+        return sorted({self._refs.of(key) for key in self._batch.keys} - self._bumped)
+
+    def classify(self, rows: Sequence[Any]) -> None:
+        for order, erased, collides, same in rows:
+            delivered = self._batch.events[order]
+            if erased or collides:
+                reason = Reason.ERASED if erased else Reason.KEY_COLLISION
+                self._counts[Outcome.ERASED if erased else Outcome.DEAD_LETTERED] += 1
+                payload = envelope.seal([delivered.event])
+                letter = DeadLetter(delivered.position, delivered.number, reason, None, payload)
+                self.dead_letters.append(letter)
+            elif delivered.position <= self._progress:
+                self._counts[Outcome.REDELIVERED] += 1
+            else:
+                self._counts[Outcome.DUPLICATE if same else Outcome.SUPERSEDED] += 1
+
+    def found(self, rows: Sequence[Any]) -> None:
+        for course_ref, student_ref, birth, version in rows:
+            self._versions[course_ref, student_ref] = Version(birth, version)
+
+    @property
+    def accounting(self) -> Accounting:
+        return Accounting(self._batch.read, self._counts)
+
+    def touched(self) -> list[Touched]:
+        found = []
+        for key in self._batch.keys:
+            state = self._refs.of(key)
+            bumped = state in self._bumped
+            inserts = self._inserts.get(state) if bumped else None
+            found.append(Touched(key, self._versions.get(state), bumped, inserts))
+        return found

@@ -1,0 +1,15 @@
+"""SQL lives in .sql files, where it is read and reviewed as SQL; Python knows only names."""
+
+import functools
+import re
+from importlib import resources
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+@functools.cache
+def statements() -> dict[str, bytes]:
+    """Every statement of `sql/ledger.sql` by name."""
+    text = resources.files("worker").joinpath("sql/ledger.sql").read_text()
+    _, *parts = _NAME.split(text)
+    return {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}

@@ -1,0 +1,22 @@
+"""In-memory twins of the ports: real implementations that pass the same contract tests as the real edges.
+
+They serve unit tests, which need no server then, and show in few lines what a port demands.
+"""
+
+from worker.adapters.memory.edges import (
+    MemoryCheckpointer,
+    MemoryMetrics,
+    MemoryProducer,
+    MemoryVault,
+)
+from worker.adapters.memory.ledger import MemoryLedger
+from worker.adapters.memory.projection import MemoryProjection
+
+__all__ = [
+    "MemoryCheckpointer",
+    "MemoryLedger",
+    "MemoryMetrics",
+    "MemoryProducer",
+    "MemoryProjection",
+    "MemoryVault",
+]

@@ -1,0 +1,199 @@
+"""The Ledger port in a few dictionaries: registers, versions, progress."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from worker.domain import envelope
+from worker.domain.accounting import Accounting, Outcome
+from worker.domain.errors import LedgerUnavailable, PoisonBatch, Reason
+from worker.domain.event import Kind, Register, ScoreEvent, micros, order_of, ratio_micros
+from worker.domain.position import ORIGIN, Position
+from worker.domain.window import Attempt, Version
+from worker.ports import (
+    Batch,
+    Committed,
+    DeadLetter,
+    Delivered,
+    LedgerState,
+    Progress,
+    Source,
+    StateKey,
+    Touched,
+)
+
+
+class _Row(NamedTuple):
+    event: ScoreEvent
+    register: Register
+
+    @property
+    def attempt(self) -> Attempt:
+        ratio = ratio_micros(self.event.score, self.event.max_score)
+        return Attempt(micros(self.event.occurred_at), self.register.key, ratio)
+
+
+class MemoryLedger:
+    """Ledger without a database; `away` makes every call raise, `refused` poisons events of those items."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.refused: set[str] = set()
+        self.aliases: dict[UUID, UUID] = {}
+        self.tombstones: dict[UUID, set[str]] = {}
+        self.dead_letters: dict[tuple[Source, Position, int], DeadLetter] = {}
+        self._rows: dict[StateKey, dict[int, _Row]] = {}
+        self._versions: dict[StateKey, Version] = {}
+        self._births = 0
+        self._progress: dict[Source, Progress] = {}
+        self._lock = threading.RLock()
+        self._sweeping = threading.Lock()
+
+    def epoch(self) -> int:
+        self._reach()
+        return 1
+
+    def open_source(self, source: Source) -> Progress:
+        self._reach()
+        return self._progress.setdefault(source, Progress(ORIGIN, ORIGIN, Accounting()))
+
+    def intern(self, batch: Batch) -> Batch:
+        self._reach()
+        events = [
+            d._replace(
+                event=msgspec.structs.replace(
+                    d.event, student_key=self.aliases.get(d.event.student_key, d.event.student_key)
+                )
+            )
+            for d in batch.events
+        ]
+        return Batch(batch.source, batch.high, events, batch.dead_letters)
+
+    def commit(self, batch: Batch) -> Committed:
+        self._reach()
+        self.probe(batch)
+        with self._lock:
+            counts = dict.fromkeys(Outcome, 0)
+            inserts: dict[StateKey, list[Attempt] | None] = {}
+            progress = self._progress[batch.source]
+            for letter in batch.dead_letters:
+                self._bury(batch.source, letter)
+                counts[Outcome.DEAD_LETTERED] += 1
+            for delivered in sorted(batch.events, key=lambda d: order_of(d.event, d.register), reverse=True):
+                counts[self._merge(batch.source, delivered, progress.committed, inserts)] += 1
+            for key in inserts:
+                self._bump(key)
+            accounting = Accounting(batch.read, counts)
+            self._progress[batch.source] = Progress(
+                max(progress.committed, batch.high), progress.projected, progress.accounting + accounting
+            )
+            touched = [
+                Touched(key, self._versions.get(key), key in inserts, inserts.get(key)) for key in batch.keys
+            ]
+            return Committed(accounting, touched)
+
+    def probe(self, batch: Batch) -> None:
+        self._reach()
+        if any(d.event.item_id in self.refused for d in batch.events):
+            raise PoisonBatch
+
+    def read(self, keys: Sequence[StateKey]) -> Mapping[StateKey, LedgerState]:
+        self._reach()
+        with self._lock:
+            return {
+                key: LedgerState(self._versions[key], self._survivors(key))
+                for key in keys
+                if key in self._versions
+            }
+
+    def versions(self, page: int) -> Iterator[Sequence[tuple[StateKey, Version]]]:
+        keys = sorted(self._versions)
+        for start in range(0, len(keys), page):
+            self._reach()
+            yield [(key, self._versions[key]) for key in keys[start : start + page]]
+
+    def erased(self) -> Iterable[StateKey]:
+        self._reach()
+        return [
+            StateKey(student, course) for student, courses in self.tombstones.items() for course in courses
+        ]
+
+    def advance_floor(self, source: Source, position: Position) -> None:
+        self._reach()
+        progress = self._progress[source]
+        self._progress[source] = progress._replace(projected=max(progress.projected, position))
+
+    def floors(self) -> Mapping[Source, Position]:
+        self._reach()
+        return {source: progress.projected for source, progress in self._progress.items()}
+
+    def progress(self) -> Mapping[Source, Progress]:
+        self._reach()
+        return dict(self._progress)
+
+    @contextmanager
+    def sweep_turn(self) -> Iterator[bool]:
+        self._reach()
+        mine = self._sweeping.acquire(blocking=False)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._sweeping.release()
+
+    def _reach(self) -> None:
+        if self.away:
+            raise LedgerUnavailable
+
+    def _merge(
+        self,
+        source: Source,
+        delivered: Delivered,
+        committed: Position,
+        inserts: dict[StateKey, list[Attempt] | None],
+    ) -> Outcome:
+        event, register = delivered.event, delivered.register
+        if event.student_key in self.tombstones:
+            self._bury(source, _letter(delivered, Reason.ERASED))
+            return Outcome.ERASED
+        rows = self._rows.setdefault(delivered.key, {})
+        row, mine = rows.get(register.key), _Row(event, register)
+        if row is not None and row.register.check != register.check:
+            self._bury(source, _letter(delivered, Reason.KEY_COLLISION))
+            return Outcome.DEAD_LETTERED
+        if row is not None and order_of(*row) >= order_of(*mine):
+            if delivered.position <= committed:
+                return Outcome.REDELIVERED
+            return Outcome.DUPLICATE if order_of(*row) == order_of(*mine) else Outcome.SUPERSEDED
+        rows[register.key] = mine
+        if row is not None or event.kind is not Kind.SCORED:
+            inserts[delivered.key] = None
+        else:
+            held = inserts.setdefault(delivered.key, [])
+            if held is not None:
+                held.append(mine.attempt)
+        return Outcome.APPLIED if row is None else Outcome.REVISED
+
+    def _bump(self, key: StateKey) -> None:
+        version = self._versions.get(key)
+        if version is None:
+            self._births += 1
+            self._versions[key] = Version(self._births, 1)
+        else:
+            self._versions[key] = version._replace(number=version.number + 1)
+
+    def _survivors(self, key: StateKey) -> list[Attempt]:
+        rows = self._rows.get(key, {}).values()
+        return [row.attempt for row in rows if row.event.kind is Kind.SCORED]
+
+    def _bury(self, source: Source, letter: DeadLetter) -> None:
+        self.dead_letters.setdefault((source, letter.position, letter.number), letter)
+
+
+def _letter(delivered: Delivered, reason: Reason) -> DeadLetter:
+    payload = envelope.seal([delivered.event])
+    return DeadLetter(delivered.position, delivered.number, reason, None, payload)

@@ -1,0 +1,174 @@
+"""The Projection port on Redis: five small scripts, each one atomic step of the protocol.
+
+Cluster mode is off, so one script may touch every key of a batch. States carry a life and may be evicted
+(`volatile-lru`); markers and the sweep's chain carry none. The ledger's epoch and the definition stand in
+every key: raising either leaves the old states behind, unread.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.domain.errors import ChainBroken, ProjectionUnavailable
+from worker.domain.position import Position, parse
+from worker.domain.score import DEFINITION
+from worker.domain.window import HEADER_SIZE, Version, header
+from worker.ports import Loaded, Peeked, Source, StateKey, Write
+
+CLAIM_SECONDS = 60
+_STATE = b"S"
+
+
+class RedisProjection:
+    """Projection on one Redis primary.
+
+    Args:
+        url: gives the URL, credentials included, asked anew at every connect.
+        epoch: the ledger's epoch.
+        ttl_seconds: life of an untouched state.
+    """
+
+    def __init__(self, url: Callable[[], str], epoch: int, ttl_seconds: int) -> None:
+        self._url = url
+        self._ttl = ttl_seconds
+        self._prefix = f"{epoch}{DEFINITION}:".encode()
+        self._marker_prefix = f"mk{epoch}:"
+        self._chain = f"chain{epoch}"
+        self._client: redis.Redis | None = None
+        self._scripts: dict[str, Any] = {}
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def load_or_claim(self, source: Source, keys: Sequence[StateKey]) -> Loaded:
+        claim = b"T" + os.urandom(HEADER_SIZE - 1)
+        with self._connected():
+            *values, marker = self._run(
+                "load_or_claim", [*map(self._key, keys), self._marker(source)], [claim, CLAIM_SECONDS]
+            )
+        return Loaded([value or None for value in values], claim, _position(marker))
+
+    def write(self, source: Source, seen: Position | None, high: Position, writes: Sequence[Write]) -> bool:
+        moved = high if seen is None else max(seen, high)
+        arguments: list[bytes | str | int] = ["" if seen is None else str(seen), str(moved), self._ttl]
+        for write in writes:
+            arguments += [write.expected, _argument(write.value)]
+        keys = [*(self._key(write.key) for write in writes), self._marker(source)]
+        with self._connected():
+            return bool(self._run("write", keys, arguments))
+
+    def peek(self, key: StateKey) -> Peeked:
+        claim = b"T" + os.urandom(HEADER_SIZE - 1)
+        with self._connected() as client:
+            found = cast(
+                "bytes | None", client.set(self._key(key), claim, nx=True, get=True, ex=CLAIM_SECONDS)
+            )
+        if found is None:
+            return Peeked(None, claim)
+        return Peeked(found if found.startswith(_STATE) else None, None)
+
+    def install(self, write: Write) -> bool:
+        arguments = [write.expected, _argument(write.value), self._ttl]
+        with self._connected():
+            return bool(self._run("install", [self._key(write.key)], arguments))
+
+    def states(self, keys: Sequence[StateKey]) -> list[bytes | None]:
+        """The states as they stand, without claiming; for verification and measurement."""
+        with self._connected() as client:
+            found = cast("list[bytes | None]", client.mget([self._key(key) for key in keys])) if keys else []
+        return [value if value is not None and value.startswith(_STATE) else None for value in found]
+
+    def markers(self, sources: Sequence[Source]) -> Mapping[Source, Position]:
+        if not sources:
+            return {}
+        with self._connected() as client:
+            found = cast("list[bytes | None]", client.mget([self._marker(source) for source in sources]))
+        positions = {source: _position(value) for source, value in zip(sources, found, strict=True)}
+        return {source: position for source, position in positions.items() if position is not None}
+
+    def begin_sweep(self) -> bytes:
+        token = os.urandom(16).hex().encode()
+        with self._connected() as client:
+            client.set(self._chain, token)
+        return token
+
+    def drop_stale(
+        self, chain: bytes, current: Sequence[tuple[StateKey, Version | None]]
+    ) -> tuple[bytes, int]:
+        token = os.urandom(16).hex().encode()
+        headers = [b"" if version is None else header(version) for _, version in current]
+        with self._connected():
+            keys = [self._chain, *(self._key(key) for key, _ in current)]
+            dropped = int(self._run("drop_stale", keys, [chain, token, *headers]))
+        if dropped < 0:
+            raise ChainBroken
+        return token, dropped
+
+    def end_sweep(self, chain: bytes, floors: Mapping[Source, Position]) -> None:
+        sources = list(floors)
+        result = 0
+        while result == 0:
+            seen = self.markers(sources)
+            arguments: list[bytes | str] = [chain]
+            for source, floor in floors.items():
+                marker = seen.get(source)
+                arguments += ["" if marker is None else str(marker), str(max(floor, marker or floor))]
+            with self._connected():
+                keys = [self._chain, *map(self._marker, sources)]
+                result = int(self._run("end_sweep", keys, arguments))
+        if result < 0:
+            raise ChainBroken
+
+    def ping(self) -> None:
+        """Raise ProjectionUnavailable unless the server answers."""
+        with self._connected() as client:
+            client.ping()
+
+    def _key(self, key: StateKey) -> bytes:
+        course = hashlib.blake2b(key.course_id.encode(), digest_size=8).digest()
+        return self._prefix + key.student_key.bytes + course
+
+    def _marker(self, source: Source) -> str:
+        return self._marker_prefix + source
+
+    def _run(self, script: str, keys: Sequence[Any], arguments: Sequence[Any]) -> Any:
+        if script not in self._scripts:
+            text = resources.files("worker").joinpath(f"lua/{script}.lua").read_text()
+            self._scripts[script] = self._open().register_script(text)
+        return self._scripts[script](keys=keys, args=arguments)
+
+    @contextmanager
+    def _connected(self) -> Iterator[redis.Redis]:
+        try:
+            yield self._open()
+        except redis.RedisError as error:
+            self.close()
+            self._scripts.clear()
+            raise ProjectionUnavailable(type(error).__name__) from None
+
+    def _open(self) -> redis.Redis:
+        if self._client is None:
+            # One try each: how long to retry is the pipeline's policy, and it must stay alive meanwhile.
+            self._client = redis.Redis.from_url(
+                self._url(), socket_timeout=5.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
+            )
+        return self._client
+
+
+def _argument(value: bytes | None) -> bytes:
+    if value is None:
+        return b""
+    return value or b"-"
+
+
+def _position(marker: bytes | None) -> Position | None:
+    return parse(marker.decode()) if marker else None

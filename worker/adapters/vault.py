@@ -1,0 +1,118 @@
+"""Seals dead-letter payloads: AES-256-GCM under a data key an hour, itself wrapped by a master key.
+
+A worker can seal but, in AWS, only a task that may call kms:Decrypt can open; one hour's data key that leaks
+opens one process's hour.
+
+    sealed = version u8 | length of the wrapped key u16 | wrapped key | nonce 12 | ciphertext
+"""
+
+import os
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from worker.domain.errors import LedgerUnavailable
+
+_VERSION = 1
+_NONCE = 12
+_KEY_LIFE = timedelta(hours=1)
+
+
+class KeyWrapper(Protocol):
+    """The master key: makes data keys, and opens them again."""
+
+    def generate(self) -> tuple[bytes, bytes]:
+        """A fresh 32-byte data key, plain and wrapped."""
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """The plain data key. Raises ValueError where it was not wrapped by this master key."""
+
+
+class EnvelopeVault:
+    """The Vault port over a master key.
+
+    Args:
+        master: where data keys come from.
+        now: the present; a data key is replaced after an hour.
+    """
+
+    def __init__(self, master: KeyWrapper, now: Callable[[], datetime]) -> None:
+        self._master = master
+        self._now = now
+        self._key: tuple[datetime, bytes, bytes] | None = None
+
+    def seal(self, plain: bytes) -> bytes:
+        key, wrapped = self._data_key()
+        nonce = os.urandom(_NONCE)
+        head = bytes([_VERSION]) + len(wrapped).to_bytes(2, "big") + wrapped
+        return head + nonce + AESGCM(key).encrypt(nonce, plain, head)
+
+    def open(self, sealed: bytes) -> bytes:
+        if not sealed or sealed[0] != _VERSION:
+            msg = "not a sealed payload of this version"
+            raise ValueError(msg)
+        end = 3 + int.from_bytes(sealed[1:3], "big")
+        head, nonce, body = sealed[:end], sealed[end : end + _NONCE], sealed[end + _NONCE :]
+        try:
+            return AESGCM(self._master.unwrap(head[3:])).decrypt(nonce, body, head)
+        except InvalidTag:
+            msg = "the payload was altered or sealed under another master key"
+            raise ValueError(msg) from None
+
+    def _data_key(self) -> tuple[bytes, bytes]:
+        now = self._now()
+        if self._key is None or now - self._key[0] >= _KEY_LIFE:
+            plain, wrapped = self._master.generate()
+            self._key = (now, plain, wrapped)
+        return self._key[1], self._key[2]
+
+
+class LocalMaster:
+    """A master key in a file, for local mode."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def generate(self) -> tuple[bytes, bytes]:
+        plain, nonce = AESGCM.generate_key(256), os.urandom(_NONCE)
+        return plain, nonce + self._cipher.encrypt(nonce, plain, None)
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        try:
+            return self._cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], None)
+        except InvalidTag:
+            msg = "the data key was wrapped by another master key"
+            raise ValueError(msg) from None
+
+
+class KmsMaster:
+    """A master key in AWS KMS.
+
+    Args:
+        client: a boto3 KMS client.
+        key_id: the key's id, ARN or alias.
+    """
+
+    def __init__(self, client: Any, key_id: str) -> None:
+        self._client = client
+        self._key_id = key_id
+
+    def generate(self) -> tuple[bytes, bytes]:
+        try:
+            answer = self._client.generate_data_key(KeyId=self._key_id, KeySpec="AES_256")
+        except (BotoCoreError, ClientError) as error:
+            msg = f"KMS gave no data key ({type(error).__name__})"
+            raise LedgerUnavailable(msg) from None
+        return answer["Plaintext"], answer["CiphertextBlob"]
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        try:
+            plain: bytes = self._client.decrypt(CiphertextBlob=wrapped)["Plaintext"]
+        except self._client.exceptions.InvalidCiphertextException:
+            msg = "the data key was wrapped by another master key"
+            raise ValueError(msg) from None
+        return plain

@@ -1,0 +1,133 @@
+"""`python -m worker`: one verb a process role. Exit codes: 0 done, 1 failed, 2 wrong settings or arguments."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from worker import __version__, logs
+from worker.domain.errors import Fatal, Unavailable
+from worker.settings import Settings, SettingsError, load
+
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; its exit code."""
+    arguments = _parser().parse_args(argv)
+    verb: Callable[[argparse.Namespace], int] = arguments.verb
+    try:
+        return verb(arguments)
+    except SettingsError as error:
+        print(f"{error}\nset them in the environment and start again", file=sys.stderr)
+        return WRONG
+    except (Fatal, Unavailable) as error:
+        print(f"failed: {str(error) or error.__doc__}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def entry() -> None:
+    """The console script."""
+    raise SystemExit(main())
+
+
+def daemon(_: argparse.Namespace) -> int:
+    from worker import wiring
+
+    settings = _settings(role="daemon")
+    return wiring.run_daemon(settings, os.environ)
+
+
+def shard(_: argparse.Namespace) -> int:
+    from worker import wiring
+    from worker.kcl.shard import run
+
+    settings = _settings(role="shard")
+    return run(wiring.shard_processor(settings))
+
+
+def migrate(_: argparse.Namespace) -> int:
+    from worker import wiring
+
+    applied = wiring.migrate(_settings(role="migrate"))
+    print("\n".join([f"applied {name}" for name in applied] or ["nothing to apply"]))
+    return 0
+
+
+def check(_: argparse.Namespace) -> int:
+    from worker.check import report
+
+    return report(_settings(role="check"), print)
+
+
+def up(arguments: argparse.Namespace) -> int:
+    from worker.local.up import run
+
+    return run(Path(arguments.directory))
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    from worker.showing import run_demo
+
+    return run_demo(Path(arguments.directory), arguments.events, arguments.columns, arguments.live_seconds)
+
+
+def clean(arguments: argparse.Namespace) -> int:
+    from worker.local.session import Session
+
+    Session(Path(arguments.directory)).remove()
+    return 0
+
+
+def _settings(role: str) -> Settings:
+    settings = load(os.environ)
+    logs.configure(settings.log_level, role=role)
+    return settings
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m worker", description="Real-time student analytics on Kinesis."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(metavar="verb", required=True)
+    for verb, says in (
+        (daemon, "supervise the KCL daemon: the process of a worker task"),
+        (shard, "serve one shard over stdin and stdout; started by the KCL daemon"),
+        (migrate, "bring the ledger's schema up to date; safe to run twice and at once"),
+        (check, "check every setting and dependency, and say what to do"),
+    ):
+        verbs.add_parser(verb.__name__, help=says, description=says).set_defaults(verb=verb)
+    _add_local(verbs)
+    return parser
+
+
+def _add_local(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    says = "the whole product on this machine: demo, up, clean"
+    local = verbs.add_parser("local", help=says, description=says).add_subparsers(
+        metavar="action", required=True
+    )
+    for action, explained in (
+        (demo, "send real scores through everything and prove the result"),
+        (up, "run until Ctrl-C, and print where everything listens"),
+        (clean, "stop nothing, delete the local state"),
+    ):
+        parser = local.add_parser(action.__name__, help=explained, description=explained)
+        parser.add_argument("--directory", default=".local", help="the state folder (default: %(default)s)")
+        parser.set_defaults(verb=action)
+        if action is demo:
+            parser.add_argument("--events", help="a .csv, .csv.gz or .ndjson file (default: Project STAR)")
+            parser.add_argument(
+                "--columns",
+                default="",
+                help="maps the file's columns, e.g. student_id=id_student,max_score=100",
+            )
+            parser.add_argument(
+                "--live-seconds",
+                type=int,
+                default=20,
+                help="paced attempts afterwards (default: %(default)s)",
+            )

@@ -1,0 +1,115 @@
+"""Student identity at the edge: a keyed pseudonym, and the id itself sealed for those who may see it.
+
+No plain student id is written anywhere. The pseudonym is an HMAC under a managed key, so it cannot be
+recomputed from a list of student numbers; the sealed id is encrypted deterministically (AES-SIV, RFC 5297),
+so the same id always seals to the same bytes and a table holds it once. The realm says who issued the id:
+two sources of one realm speak of one student.
+"""
+
+import base64
+import hashlib
+import hmac
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from worker.domain.event import length_prefixed
+
+_SEAL_VERSION = 1
+_PSEUDONYM_BYTES = 32
+_SEAL_BYTES = 64
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One generation of secrets: 32 bytes for the pseudonym's HMAC, 64 bytes for AES-256-SIV."""
+
+    pseudonym: bytes
+    seal: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.pseudonym) != _PSEUDONYM_BYTES or len(self.seal) != _SEAL_BYTES:
+            msg = f"an identity key needs {_PSEUDONYM_BYTES} bytes of pseudonym and {_SEAL_BYTES} of seal"
+            raise ValueError(msg)
+
+
+class Keyring(msgspec.Struct, frozen=True):
+    """All generations by key id (`kid`), and the one that writes. Base64 in JSON."""
+
+    current: str
+    keys: dict[str, Key]
+
+    def __post_init__(self) -> None:
+        if self.current not in self.keys:
+            msg = f"the current identity key {self.current!r} is not in the keyring"
+            raise ValueError(msg)
+
+
+class Identified(NamedTuple):
+    """A student without a name: what travels, and what opens the name for those who may."""
+
+    student_key: UUID
+    sealed_id: bytes
+
+
+class SealBroken(Exception):
+    """The sealed id was not made with a key of this keyring, or it was altered."""
+
+
+class Identity:
+    """Turns student ids into pseudonyms and sealed ids, and sealed ids back."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._seals = {kid: AESSIV(key.seal) for kid, key in keyring.keys.items()}
+
+    def identify(self, student_id: str, realm: str) -> Identified:
+        """The pseudonym (first 16 bytes of HMAC-SHA256) and the sealed id, under the current key."""
+        kid, key = self._keyring.current, self._keyring.keys[self._keyring.current]
+        message = length_prefixed(realm.encode(), student_id.encode())
+        digest = hmac.digest(key.pseudonym, message, hashlib.sha256)
+        sealed = self._seals[kid].encrypt(student_id.encode(), [realm.encode()])
+        return Identified(UUID(bytes=digest[:16]), _frame(kid, realm) + sealed)
+
+    def open(self, sealed_id: bytes) -> tuple[str, str]:
+        """The realm and the student id inside a sealed id.
+
+        Raises:
+            SealBroken: no key of the keyring opens it.
+        """
+        try:
+            kid, realm, sealed = _unframe(sealed_id)
+            return realm, self._seals[kid].decrypt(sealed, [realm.encode()]).decode()
+        except (InvalidTag, KeyError, ValueError, IndexError) as error:
+            raise SealBroken from error
+
+
+def text(sealed_id: bytes) -> str:
+    """A sealed id as it travels in JSON: base64url without padding."""
+    return base64.urlsafe_b64encode(sealed_id).decode().rstrip("=")
+
+
+def from_text(sealed: str) -> bytes:
+    """Read what `text` wrote.
+
+    Raises:
+        ValueError: it is not base64url.
+    """
+    return base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+
+
+def _frame(kid: str, realm: str) -> bytes:
+    k, r = kid.encode(), realm.encode()
+    return bytes([_SEAL_VERSION, len(k)]) + k + len(r).to_bytes(2, "big") + r
+
+
+def _unframe(sealed_id: bytes) -> tuple[str, str, bytes]:
+    if sealed_id[0] != _SEAL_VERSION:
+        msg = "unknown version of a sealed id"
+        raise ValueError(msg)
+    kid_end = 2 + sealed_id[1]
+    realm_start = kid_end + 2
+    realm_end = realm_start + int.from_bytes(sealed_id[kid_end:realm_start], "big")
+    return sealed_id[2:kid_end].decode(), sealed_id[realm_start:realm_end].decode(), sealed_id[realm_end:]

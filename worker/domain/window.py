@@ -1,0 +1,211 @@
+"""The rolling state of one (student, course): a few hundred bytes in Redis, a pure function of its attempts.
+
+The layout is made for appending. An attempt newer than all others touches only the ends of the byte string,
+which costs a few microseconds where unpacking and packing everything costs twenty.
+
+    value   = header | content
+    header  = 'S' | birth u64 | version u64                          big-endian, 17 bytes
+    content = format u8 | total u32 | scored u32 | best i32 | last activity i64 | ring u8 | days u8
+            | days * (day u16, sum i64, count u32)                    ascending, little-endian
+            | ring * (occurred i64, ratio i32, high half of the attempt key i32)
+
+Ratios and sums are whole millionths, times microseconds since 1970, days whole UTC days since 1970. Kept are
+the last 20 scored attempts, and the sums of the 31 calendar days that end with the newest scored day: one
+more than any window reads, because an event may be dated up to five minutes ahead of the reader's midnight.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+FORMAT = 1
+RING = 20
+DAYS = 31
+DAY_MICROS = 86_400_000_000
+HEADER_SIZE = 17
+NOTHING = -(2**31)
+"""The best ratio of a state without a scored attempt."""
+NEVER = -(2**63)
+"""The last activity of a state without attempts."""
+
+_HEADER = struct.Struct(">cQQ")
+_HEAD = struct.Struct("<BIIiqBB")
+_DAY = struct.Struct("<HqI")
+_ENTRY = struct.Struct("<qii")
+
+
+class Version(NamedTuple):
+    """The ledger's version of one state; `birth` tells a row from an earlier one of the same key."""
+
+    birth: int
+    number: int
+
+
+class Attempt(NamedTuple):
+    """What a state needs of one surviving attempt; tuples sort in the order of the definition."""
+
+    occurred: int
+    key: int
+    ratio: int | None
+
+
+class Ambiguous(Exception):
+    """Two attempts share their time and the half of the key that a state keeps; rebuild from the ledger."""
+
+
+class UnknownFormat(Exception):
+    """Another version of the software wrote this state; rebuild from the ledger."""
+
+
+class Window(NamedTuple):
+    """A state unpacked: days as (day, sum, count), ring as (occurred, ratio, high half of the key)."""
+
+    total: int
+    scored: int
+    best: int
+    last_activity: int
+    days: list[tuple[int, int, int]]
+    ring: list[tuple[int, int, int]]
+
+
+def header(version: Version) -> bytes:
+    """The first 17 bytes of a state; equal headers mean equal contents."""
+    return _HEADER.pack(b"S", *version)
+
+
+def version_of(value: bytes) -> Version:
+    """The ledger version that a state reflects."""
+    _, birth, number = _HEADER.unpack_from(value)
+    return Version(birth, number)
+
+
+EMPTY = _HEAD.pack(FORMAT, 0, 0, NOTHING, NEVER, 0, 0)
+
+
+def fold(content: bytes, attempt: Attempt) -> bytes:
+    """The content after one more attempt, in whatever order attempts come.
+
+    Raises:
+        Ambiguous: the attempt's place among equal times cannot be told from the state.
+        UnknownFormat: the content was written in another format.
+    """
+    form, total, scored, best, last_activity, ring_size, day_count = _HEAD.unpack_from(content)
+    if form != FORMAT:
+        raise UnknownFormat(form)
+    occurred, key, ratio = attempt
+    last_activity = max(last_activity, occurred)
+    if ratio is None:
+        head = _HEAD.pack(FORMAT, total + 1, scored, best, last_activity, ring_size, day_count)
+        return head + content[_HEAD.size :]
+    entry = (occurred, ratio, key >> 32)
+    days_end = _HEAD.size + _DAY.size * day_count
+    if ring_size and not _after(entry, _ENTRY.unpack_from(content, len(content) - _ENTRY.size)):
+        return _insert(unpack(content), entry, last_activity)
+    day = occurred // DAY_MICROS
+    days = content[_HEAD.size : days_end]
+    if day_count and _DAY.unpack_from(days, len(days) - _DAY.size)[0] == day:
+        _, total_ratio, count = _DAY.unpack_from(days, len(days) - _DAY.size)
+        days = days[: -_DAY.size] + _DAY.pack(day, total_ratio + ratio, count + 1)
+    else:
+        days += _DAY.pack(day, ratio, 1)
+        while _DAY.unpack_from(days)[0] <= day - DAYS:
+            days = days[_DAY.size :]
+    ring = content[days_end:] + _ENTRY.pack(*entry)
+    ring = ring[-RING * _ENTRY.size :]
+    head = _HEAD.pack(
+        FORMAT,
+        total + 1,
+        scored + 1,
+        max(best, ratio),
+        last_activity,
+        len(ring) // _ENTRY.size,
+        len(days) // _DAY.size,
+    )
+    return head + days + ring
+
+
+def rebuild(attempts: Iterable[Attempt]) -> bytes:
+    """The content of exactly these attempts, by the same steps as the fold."""
+    content = EMPTY
+    for attempt in sorted(attempts, key=lambda a: (a.occurred, a.key)):
+        try:
+            content = fold(content, attempt)
+        except Ambiguous:  # only scored attempts are; here the full keys have told them apart
+            content = _append_twin(unpack(content), attempt.occurred, attempt.ratio or 0, attempt.key >> 32)
+    return content
+
+
+def unpack(content: bytes) -> Window:
+    """The content as numbers.
+
+    Raises:
+        UnknownFormat: the content was written in another format.
+    """
+    form, total, scored, best, last_activity, _, day_count = _HEAD.unpack_from(content)
+    if form != FORMAT:
+        raise UnknownFormat(form)
+    days_end = _HEAD.size + _DAY.size * day_count
+    return Window(
+        total,
+        scored,
+        best,
+        last_activity,
+        list(_DAY.iter_unpack(content[_HEAD.size : days_end])),
+        list(_ENTRY.iter_unpack(content[days_end:])),
+    )
+
+
+def _pack(window: Window) -> bytes:
+    head = _HEAD.pack(
+        FORMAT,
+        window.total,
+        window.scored,
+        window.best,
+        window.last_activity,
+        len(window.ring),
+        len(window.days),
+    )
+    return b"".join([head, *(_DAY.pack(*d) for d in window.days), *(_ENTRY.pack(*e) for e in window.ring)])
+
+
+def _place(entry: tuple[int, int, int]) -> tuple[int, int]:
+    return entry[0], entry[2]
+
+
+def _after(entry: tuple[int, int, int], last: tuple[int, int, int]) -> bool:
+    return _place(entry) > _place(last)
+
+
+def _insert(window: Window, entry: tuple[int, int, int], last_activity: int) -> bytes:
+    if any(_place(entry) == _place(held) for held in window.ring):
+        raise Ambiguous
+    ring = sorted([*window.ring, entry], key=_place)[-RING:]
+    days = {day: (total, count) for day, total, count in window.days}
+    day = entry[0] // DAY_MICROS
+    newest = max(day, *days)
+    total, count = days.get(day, (0, 0))
+    days[day] = (total + entry[1], count + 1)
+    return _pack(
+        Window(
+            window.total + 1,
+            window.scored + 1,
+            max(window.best, entry[1]),
+            last_activity,
+            [(d, *days[d]) for d in sorted(days) if d > newest - DAYS],
+            ring,
+        )
+    )
+
+
+def _append_twin(window: Window, occurred: int, ratio: int, high: int) -> bytes:
+    """Append an attempt known to be the newest, beside one that the state cannot tell it from."""
+    day, total, count = window.days[-1]
+    return _pack(
+        window._replace(
+            total=window.total + 1,
+            scored=window.scored + 1,
+            best=max(window.best, ratio),
+            days=[*window.days[:-1], (day, total + ratio, count + 1)],
+            ring=[*window.ring, (occurred, ratio, high)][-RING:],
+        )
+    )

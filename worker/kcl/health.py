@@ -1,0 +1,126 @@
+"""What the outside may ask a worker task: is it alive, is it ready, what did it count.
+
+Alive and ready are different questions. A shard that waits for a database is alive (killing the task would
+only move the wait to another one) and not ready; a shard that fell silent, or a supervisor that gave its
+daemon up, is neither, and the task should be replaced. Holding no shard is a healthy state: a spare worker,
+or a start.
+"""
+
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from worker.kcl.listener import Heard
+
+SILENT_SECONDS = 30.0
+"""A held shard unheard for longer is taken for stuck."""
+
+Phase: TypeAlias = Literal["starting", "running", "restarting", "stopping", "given_up"]
+"""Where the supervisor stands with its daemon; `restarting` is the pause before the next start."""
+
+
+class Answer(NamedTuple):
+    """What a route says: an HTTP status, a content type and a body."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def silent(heard: Heard, now: float) -> bool:
+    """Whether a shard's process has not been heard for too long; `now` in monotonic seconds."""
+    return now - heard.at > SILENT_SECONDS
+
+
+def healthz(phase: Phase, shards: Mapping[str, Heard], now: float) -> Answer:
+    """200 while the daemon lives or will be restarted, and every held shard is heard; else 503."""
+    unheard = sorted(shard for shard, heard in shards.items() if silent(heard, now))
+    healthy = phase != "given_up" and not unheard
+    return _json(healthy, {"healthy": healthy, "daemon": phase, "silent_shards": unheard})
+
+
+def readyz(phase: Phase, shards: Mapping[str, Heard], now: float) -> Answer:
+    """200 while the daemon runs and every held shard works; else 503. The body tells each shard's state."""
+    told = {
+        shard: {
+            "status": "silent" if silent(heard, now) else heard.status,
+            "detail": heard.detail,
+            "heard_seconds_ago": round(max(0.0, now - heard.at), 3),
+        }
+        for shard, heard in sorted(shards.items())
+    }
+    ready = phase == "running" and all(state["status"] == "working" for state in told.values())
+    return _json(ready, {"ready": ready, "daemon": phase, "shards": told})
+
+
+def exposition(registry: CollectorRegistry) -> Answer:
+    """All metrics in Prometheus' text format."""
+    return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+
+
+def _json(good: bool, body: Mapping[str, Any]) -> Answer:
+    return Answer(200 if good else 503, "application/json", json.dumps(body).encode())
+
+
+class HttpServer:
+    """A few GET routes on a port of their own, each request on its own thread.
+
+    Args:
+        host: address to bind.
+        port: 0 picks a free one, see `port`.
+        routes: by path, what gives the answer.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def __init__(self, host: str, port: int, routes: Mapping[str, Callable[[], Answer]]) -> None:
+        self._server = _Server((host, port), routes)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], routes: Mapping[str, Callable[[], Answer]]) -> None:
+        self.routes = routes
+        super().__init__(address, _Request)
+
+    def server_bind(self) -> None:
+        # HTTPServer looks its own name up here, which without DNS takes seconds of the start
+        socketserver.TCPServer.server_bind(self)
+
+
+class _Request(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 5
+
+    def do_GET(self) -> None:
+        route = self.server.routes.get(self.path.partition("?")[0])
+        answer = route() if route else Answer(404, "application/json", b'{"error": "no such path"}')
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        """Probes ask every few seconds; their access log tells nothing."""

@@ -1,0 +1,121 @@
+"""KCL's callbacks, translated: no decision about records is made here.
+
+kclpy swallows whatever a callback raises and reports success, which would skip the records for good. So
+nothing escapes: an error that is not part of the protocol ends the process before its status line, the daemon
+ends with it, and the records are delivered again.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+
+from worker.domain.errors import Fatal, LeaseLost
+from worker.domain.position import Position, from_checkpoint
+from worker.kcl.checkpointer import KclCheckpointer
+from worker.ports import Metrics, Record
+from worker.stream.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+
+
+class Heart(Metrics, Protocol):
+    """The line to the supervisor: metrics, and a sign of life with each callback."""
+
+    def beat(self, status: Literal["working", "waiting", "halted"], detail: str = "") -> None: ...
+
+    def goodbye(self) -> None: ...
+
+
+class ShardProcessor:
+    """One shard's callbacks over one pipeline (amazon_kclpy's record processor, version 3).
+
+    Args:
+        build: makes the pipeline of a shard, once its id is known.
+        die: ends the process at once; does not return.
+    """
+
+    version = 3
+
+    def __init__(
+        self,
+        build: Callable[[str], tuple[Pipeline, Heart]],
+        die: Callable[[int], Any] = os._exit,
+    ) -> None:
+        self._build = build
+        self._die = die
+        self._pipeline: Pipeline
+        self._heart: Heart
+        self._lost = False
+
+    def initialize(self, call: Any) -> None:
+        def start() -> None:
+            self._pipeline, self._heart = self._build(call.shard_id)
+            self._heart.beat("working")
+            self._pipeline.open(from_checkpoint(call.sequence_number, call.sub_sequence_number))
+
+        self._guard(start)
+
+    def process_records(self, call: Any) -> None:
+        def work() -> None:
+            self._heart.gauge("iterator_age_seconds", (call.millis_behind_latest or 0) / 1000)
+            if not self._lost:
+                self._pipeline.process([self._record(record) for record in call.records])
+                self._settle(call, at_once=False)
+            self._heart.beat("working")
+
+        self._guard(work)
+
+    def shutdown_requested(self, call: Any) -> None:
+        self._guard(lambda: self._settle(call, at_once=True))
+
+    def shard_ended(self, call: Any) -> None:
+        def end() -> None:
+            self._settle(call, at_once=True)
+            if not self._pipeline.settled:
+                # Ending a shard is for good: wait for the projection by being started again.
+                msg = "the shard ended while the projection was away"
+                raise Fatal(msg)
+            KclCheckpointer(call.checkpointer).end()
+            self._heart.goodbye()
+
+        self._guard(end)
+
+    def lease_lost(self, call: Any) -> None:  # noqa: ARG002
+        self._guard(self._heart.goodbye)
+
+    def _settle(self, call: Any, *, at_once: bool) -> None:
+        try:
+            self._pipeline.settle(KclCheckpointer(call.checkpointer), at_once=at_once)
+        except LeaseLost:
+            log.warning("lease lost: another worker owns the shard now")
+            self._lost = True
+
+    def _record(self, record: Any) -> Record:
+        return Record(
+            record.binary_data,
+            Position(int(record.sequence_number), record.sub_sequence_number or 0),
+            # kclpy's own datetime of it is naive local time
+            datetime.fromtimestamp(record.timestamp_millis / 1000, UTC),
+        )
+
+    def _guard(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Fatal as error:
+            log.critical("fatal: %s", str(error) or error.__doc__)
+            self._die(1)
+        except BaseException as error:
+            # The text of an unknown error may quote a record; its type and place are enough to find it.
+            log.critical("fatal: %s at %s", type(error).__name__, _place(error))
+            self._die(1)
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "unknown place"
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}"

@@ -1,0 +1,25 @@
+"""One shard's process, as the KCL daemon starts it: requests on stdin, answers on stdout.
+
+stdout belongs to the protocol, so it is taken away from everything else before anything can print. SIGTERM
+and Ctrl-C reach the whole process group; the child must finish its batch, so it ignores them and leaves when
+its stdin closes.
+"""
+
+import os
+import signal
+import sys
+
+from amazon_kclpy import kcl
+
+from worker.kcl.record_processor import ShardProcessor
+
+
+def run(processor: ShardProcessor) -> int:
+    """Serve the daemon until it closes stdin."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+        kcl.KCLProcess(processor, sys.stdin, answers, sys.stderr).run()
+    return 0

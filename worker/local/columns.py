@@ -1,0 +1,202 @@
+"""The columns language: how the columns of somebody's file become the fields of a native event.
+
+Every platform exports under other names, few write a date the way the stream wants it, and some only
+count days since a term began. A short text says where each field comes from, so that nobody has to
+rewrite a file of a million rows before they can try it:
+
+    student_id=id_student, course_id={module}-{term}, occurred_at={term_start}+{day}d, max_score=100
+
+The right side is a column; or a template with {column} in it; for the two times also either of them with
++{column}d or -3d behind it, which adds days; or, where the file has no such column, a fixed value. A field
+that is not named is taken from the column of its own name. A field is empty when all columns of its
+template are; a time also when one part of its sum is. In JSON a plain column keeps its type, a template
+makes text of it: student_id={id} is the way to send a numeric id.
+
+Values are never mended: what is not a number or a date goes on as it stands and becomes a dead letter,
+which is where its owner will look for it.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+
+REQUIRED = ("student_id", "course_id", "item_id", "score", "max_score", "occurred_at")
+OPTIONAL = ("attempt", "graded_at", "event_id", "kind", "source")
+FIELDS = REQUIRED + OPTIONAL
+_NUMBERS = frozenset({"attempt", "score", "max_score"})
+_TIMES = frozenset({"occurred_at", "graded_at"})
+_NEVER_FIXED = frozenset({"student_id", "score"})  # one value for all rows can only be a mistyped column
+
+_ENTRY = re.compile(r"(?:\{[^{}]*\}|[^,])+")
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_DAYS = re.compile(r"(?P<base>.+?)\s*(?P<sign>[+-])\s*(?P<days>\{[^{}]+\}|[0-9]+)d")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].+)?")
+_ABSENT = object()
+
+Row = Mapping[str, object]
+ToEvent = Callable[[Row], dict[str, object]]
+
+
+class ColumnsError(ValueError):
+    """The columns of a file do not give an event; the text lists all that is wrong and the file's columns."""
+
+    def __init__(self, problems: Sequence[str], columns: Sequence[str]) -> None:
+        lines = ["the columns of the file do not give an event:", *(f"  - {problem}" for problem in problems)]
+        super().__init__("\n".join([*lines, f"columns of the file: {', '.join(columns) or 'none'}"]))
+
+
+def event_mapper(spec: str, columns: Sequence[str], *, typed: bool) -> ToEvent:
+    """Compile a columns text for a file.
+
+    Args:
+        spec: the columns text; empty when the file uses the names of the fields.
+        columns: the names in the file's header, or the keys seen in its first objects.
+        typed: the rows are JSON objects, whose values keep their types; otherwise all cells are text.
+
+    Returns:
+        A function from one row to one native event. Times come out as RFC 3339, without an offset as UTC.
+
+    Raises:
+        ColumnsError: an entry names no field or no column, or a required field has none.
+    """
+    problems: list[str] = []
+    sides = _right_sides(spec, problems)
+    takes: list[tuple[str, Callable[[Row], object]]] = []
+    for field in FIELDS:
+        if field in OPTIONAL and field not in sides and field not in columns and not typed:
+            continue  # an object further on may still have it, a row of cells cannot
+        try:
+            takes.append((field, _take(field, sides.get(field), columns, typed=typed)))
+        except ValueError as problem:
+            problems.append(f"{field}: {problem}")
+    if problems:
+        raise ColumnsError(problems, columns)
+
+    def to_event(row: Row) -> dict[str, object]:
+        return {field: value for field, take in takes if (value := take(row)) is not _ABSENT}
+
+    return to_event
+
+
+def _right_sides(spec: str, problems: list[str]) -> dict[str, str]:
+    sides: dict[str, str] = {}
+    for entry in filter(None, map(str.strip, _ENTRY.findall(spec))):
+        field, equals, side = (part.strip() for part in entry.partition("="))
+        if not equals or not side:
+            problems.append(f"'{entry}' is not of the form field=column")
+        elif field not in FIELDS:
+            problems.append(f"'{field}' is not a field (fields: {', '.join(FIELDS)})")
+        elif field in sides:
+            problems.append(f"{field} is given twice")
+        else:
+            sides[field] = side
+    return sides
+
+
+def _take(field: str, side: str | None, columns: Sequence[str], *, typed: bool) -> Callable[[Row], object]:
+    name = field if side is None else side
+    if columns.count(name) > 1:
+        raise ValueError(f"the file has more than one column '{name}'")
+    if name in columns or (side is None and field in OPTIONAL):
+        convert = _from_json if typed else _from_cell
+        return lambda row: convert(field, row.get(name, _ABSENT))
+    if side is None:
+        raise ValueError(f"no such column; say where it comes from ({field}=...)")
+    text = _text(field, side, columns)
+    return lambda row: _from_cell(field, text(row))
+
+
+def _text(field: str, side: str, columns: Sequence[str]) -> Callable[[Row], str]:
+    if field in _TIMES and (shift := _DAYS.fullmatch(side)):
+        base = _text(field, shift["base"], columns)
+        days = _template(shift["days"], columns)
+        return lambda row: _shifted(base(row), shift["sign"], days(row))
+    if side in columns:
+        return lambda row: _cell(row, side)
+    if "{" in side or "}" in side:
+        return _template(side, columns)
+    if field in _NUMBERS:
+        fits = isinstance(_number(field, side), int | float)
+    else:
+        fits = field not in _TIMES or _moment(side) is not None
+    if not fits or field in _NEVER_FIXED:
+        raise ValueError(f"'{side}' is not a column of the file")
+    return lambda _row: side
+
+
+def _template(template: str, columns: Sequence[str]) -> Callable[[Row], str]:
+    parts = _PLACEHOLDER.split(template)
+    names = parts[1::2]
+    if unknown := [name for name in names if name not in columns]:
+        raise ValueError(f"{', '.join(f'{{{name}}}' for name in unknown)} is not a column of the file")
+    if any(brace in literal for literal in parts[::2] for brace in "{}"):
+        raise ValueError(f"a brace in '{template}' has no partner")
+    pattern = "%s".join(literal.replace("%", "%%") for literal in parts[::2])
+
+    def fill(row: Row) -> str:
+        cells = tuple(_cell(row, name) for name in names)
+        return pattern % cells if not names or any(cell.strip() for cell in cells) else ""
+
+    return fill
+
+
+def _cell(row: Row, name: str) -> str:
+    value = row.get(name)
+    return "" if value is None else str(value)
+
+
+def _from_json(field: str, value: object) -> object:
+    if value is None and field in OPTIONAL:
+        return _ABSENT
+    return _time(value) if field in _TIMES and isinstance(value, str) else value
+
+
+def _from_cell(field: str, cell: object) -> object:
+    if not isinstance(cell, str):
+        return _ABSENT
+    if not cell.strip():
+        return None if field == "score" else _ABSENT if field in OPTIONAL else cell
+    if field in _NUMBERS:
+        return _number(field, cell)
+    return _time(cell) if field in _TIMES else cell
+
+
+def _number(field: str, cell: str) -> int | float | str:
+    text = cell.strip()
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if not _DECIMAL.fullmatch(text) or not isfinite(number := float(text)):
+        return cell  # "nan" too: as a float it would be sent as null and pass for activity
+    if field != "attempt":
+        return number
+    return int(number) if number.is_integer() and abs(number) < 2**53 else cell
+
+
+def _moment(text: str) -> datetime | None:
+    if not _TIME.fullmatch(text.strip()):
+        return None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _time(text: str) -> str:
+    moment = _moment(text)
+    return text if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def _shifted(base: str, sign: str, days: str) -> str:
+    if not base.strip() or not days.strip():
+        return ""
+    moment, count = _moment(base), _number("", days)
+    if moment is None or isinstance(count, str):
+        return f"{base}{sign}{days}d"
+    try:
+        return (moment + timedelta(days=count if sign == "+" else -count)).isoformat()
+    except OverflowError:
+        return f"{base}{sign}{days}d"

@@ -1,0 +1,161 @@
+"""The product on one machine: the stack, the stream, the schema, and worker tasks as real processes.
+
+The demo, `make up` and the end-to-end tests all run this, so that what they show is one code path: the same
+`python -m worker` verbs that a container runs.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from worker.local.process import ServerProcess, StackError
+from worker.local.cloud import Cloud
+from worker.local.java import find_java
+from worker.local.keys import ensure_keys
+from worker.local.stack import Stack
+
+STREAM = "edu-analytics-local"
+APPLICATION = "edu-analytics-local"
+SHARDS = 2
+_STOP_SECONDS = 60.0
+
+# Timers of a fleet of one on a laptop; production keeps KCL's patience.
+_FAST = {
+    "FAILOVER_MILLIS": "5000",
+    "LEASE_ASSIGNMENT_MILLIS": "1000",
+    "SHARD_SYNC_MILLIS": "1000",
+    "SHUTDOWN_GRACE_MILLIS": "15000",
+    "CHECKPOINT_SECONDS": "1",
+}
+
+
+class Task:
+    """One worker task: the supervisor's process and what it says of itself."""
+
+    def __init__(self, process: ServerProcess, state_dir: Path) -> None:
+        self.process = process
+        self.state_dir = state_dir
+
+    @property
+    def ports(self) -> dict[str, int] | None:
+        """Ports of health and metrics, once the supervisor of this task listens."""
+        try:
+            ports: dict[str, int] = orjson.loads((self.state_dir / "ports.json").read_bytes())
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return None
+        return ports if ports.get("pid") == self.process.pid else None
+
+    def stop(self) -> None:
+        """SIGTERM, as a deploy sends it; returns when the task has drained and ended."""
+        self.process.stop(by=signal.SIGTERM, grace=_STOP_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole task."""
+        self.process.kill()
+
+
+class Session:
+    """Starts everything with its state in `directory`; a context manager that leaves nothing running."""
+
+    def __init__(self, directory: Path, report: Callable[[str], None] = lambda _line: None) -> None:
+        self.directory = directory.resolve()
+        self._report = report
+        self.stack = Stack(self.directory / "stack", report=report)
+        self._tasks: list[Task] = []
+        self.environment: Mapping[str, str] = {}
+
+    def start(self) -> None:
+        """Start the servers, make stream, tables and leases, migrate.
+
+        Raises:
+            StackError: something did not come up; nothing runs then.
+        """
+        try:
+            self.stack.start()
+            cloud = Cloud.at(self.stack.endpoints.aws_endpoint_url)
+            cloud.create_stream(STREAM, shards=SHARDS)
+            cloud.create_kcl_tables(APPLICATION)
+            cloud.seed_leases(APPLICATION, STREAM)
+            self.environment = self._environment()
+            self.run("migrate")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the tasks, then the servers."""
+        try:
+            for task in self._tasks:
+                task.stop()
+        finally:
+            self._tasks.clear()
+            self.stack.stop()
+
+    def remove(self) -> None:
+        """Stop everything and delete its data."""
+        self.stop()
+        self.stack.remove()
+
+    def start_task(self, name: str = "worker", settings: Mapping[str, str] | None = None) -> Task:
+        """Start a worker task of its own state folder; does not wait for its first record."""
+        state_dir = self.directory / "tasks" / name
+        state_dir.mkdir(parents=True, exist_ok=True)
+        process = ServerProcess(name, self.directory / "log" / f"{name}.log")
+        environment = {**self.environment, "STATE_DIR": str(state_dir), **(settings or {})}
+        process.launch(
+            [sys.executable, "-m", "worker", "daemon"], directory=state_dir, environment=environment
+        )
+        task = Task(process, state_dir)
+        self._tasks.append(task)
+        self._report(f"worker task {name!r} started, log in {process.log}")
+        return task
+
+    def run(self, *verb: str) -> None:
+        """Run one verb of `python -m worker` to its end.
+
+        Raises:
+            StackError: it failed; the message holds what it said.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "worker", *verb],
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise StackError(f"python -m worker {' '.join(verb)} failed:\n{done.stdout}{done.stderr}")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _environment(self) -> dict[str, str]:
+        kept: dict[str, Any] = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ
+        }
+        return {
+            **kept,
+            **self.stack.endpoints.environment(),
+            **ensure_keys(self.directory / "keys"),
+            **_FAST,
+            "MODE": "local",
+            "STREAM_NAME": STREAM,
+            "APPLICATION_NAME": APPLICATION,
+            "HEALTH_HOST": "127.0.0.1",
+            "HEALTH_PORT": "0",
+            "METRICS_PORT": "0",
+            "JAVA_BIN": str(find_java()),
+        }

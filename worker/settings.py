@@ -1,0 +1,196 @@
+"""Every setting of the worker, from the environment, once.
+
+Only this module reads the environment and only `wiring` receives the whole object; everything else is given
+the two values it needs. Wrong settings are reported all at once, because one message per start is a bad way
+to spend a deployment.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+_MASK = "********"
+_SECRET = {"secret": True}
+_Millis = Annotated[int, Meta(ge=200, le=600_000)]
+_Port = Annotated[int, Meta(ge=0, le=65_535)]
+
+
+class SettingsError(Exception):
+    """One or more settings are missing or wrong; the message lists every one of them."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("wrong settings:\n" + "\n".join(f"  {problem}" for problem in problems))
+        self.problems = problems
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Typed settings; each field is the environment variable of the same name in capitals."""
+
+    mode: Annotated[Literal["local", "aws"], Meta(description="`local` or `aws`")] = "aws"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="least level of a log line")
+    ] = "INFO"
+    state_dir: Annotated[str, Meta(description="where properties, socket and worker id are kept")] = (
+        "/tmp/edu-analytics"  # noqa: S108
+    )
+
+    stream_name: Annotated[str, Meta(description="the Kinesis stream")] = "edu-analytics-stream"
+    application_name: Annotated[
+        str, Meta(description="KCL application: the lease table's name and the prefix of the two others")
+    ] = "edu-analytics"
+    aws_region: Annotated[str, Meta(description="AWS region")] = "ap-northeast-1"
+    aws_endpoint_url: Annotated[str | None, Meta(description="emulator of Kinesis and DynamoDB")] = None
+
+    database_url: Annotated[
+        str | None, Meta(description="PostgreSQL URL; or `DATABASE_SECRET_ID`", extra=_SECRET)
+    ] = None
+    database_secret_id: Annotated[
+        str | None, Meta(description="Secrets Manager id with host, port, dbname, username, password")
+    ] = None
+    redis_url: Annotated[str | None, Meta(description="Redis URL; or `REDIS_SECRET_ID`", extra=_SECRET)] = (
+        None
+    )
+    redis_secret_id: Annotated[
+        str | None, Meta(description="Secrets Manager id with host, port, username, password, tls")
+    ] = None
+    identity_keys_file: Annotated[
+        str | None, Meta(description="keyring of pseudonym and seal keys; or `IDENTITY_KEYS_SECRET_ID`")
+    ] = None
+    identity_keys_secret_id: Annotated[str | None, Meta(description="Secrets Manager id of the keyring")] = (
+        None
+    )
+    dead_letter_key_file: Annotated[
+        str | None, Meta(description="master key of dead letters; or `DEAD_LETTER_KMS_KEY_ID`")
+    ] = None
+    dead_letter_kms_key_id: Annotated[str | None, Meta(description="KMS key that wraps dead-letter keys")] = (
+        None
+    )
+    realm: Annotated[
+        str, Meta(min_length=1, max_length=256, description="issuer of raw student ids found in the stream")
+    ] = "default"
+
+    transaction_events: Annotated[
+        int, Meta(ge=1, le=20_000, description="most events in one ledger transaction")
+    ] = 2_000
+    transaction_keys: Annotated[
+        int, Meta(ge=1, le=5_000, description="most states touched by one ledger transaction")
+    ] = 1_000
+    checkpoint_seconds: Annotated[float, Meta(gt=0, le=60, description="least time between checkpoints")] = (
+        3.0
+    )
+    guard_seconds: Annotated[
+        float, Meta(gt=0, le=60, description="time between looks for writes that Redis lost")
+    ] = 5.0
+    redis_patience_seconds: Annotated[
+        float,
+        Meta(gt=0, le=600, description="how long Redis is retried before going on with the ledger alone"),
+    ] = 30.0
+    state_ttl_days: Annotated[
+        int, Meta(ge=1, le=3_650, description="life of an untouched state in Redis")
+    ] = 120
+    dead_letter_days: Annotated[int, Meta(ge=1, le=365, description="life of a dead letter")] = 30
+
+    health_host: Annotated[str, Meta(description="address of the health and metrics servers")] = "0.0.0.0"  # noqa: S104
+    health_port: Annotated[_Port, Meta(description="`/healthz` and `/readyz`; 0 picks a free port")] = 8080
+    metrics_port: Annotated[_Port, Meta(description="Prometheus; 0 picks a free port")] = 9102
+
+    worker_id: Annotated[
+        str | None, Meta(description="KCL worker id; by default the ECS task id, else generated and kept")
+    ] = None
+    java_bin: Annotated[
+        str | None, Meta(description="Java 17 or newer; by default the `java` of the PATH")
+    ] = None
+    java_heap_mb: Annotated[int, Meta(ge=64, le=4_096, description="most heap of the daemon, MiB")] = 288
+    max_leases: Annotated[int, Meta(ge=1, le=64, description="most shards one task takes")] = 4
+    max_records: Annotated[int, Meta(ge=1, le=10_000, description="most records of one GetRecords call")] = (
+        1_000
+    )
+    poll_millis: Annotated[_Millis, Meta(description="time between GetRecords calls of a shard")] = 250
+    failover_millis: Annotated[_Millis, Meta(description="a lease unrenewed this long is taken over")] = (
+        10_000
+    )
+    lease_assignment_millis: Annotated[_Millis, Meta(description="time between the leader's assignments")] = (
+        2_000
+    )
+    shard_sync_millis: Annotated[_Millis, Meta(description="time between looks for new shards")] = 5_000
+    shutdown_grace_millis: Annotated[_Millis, Meta(description="time for children to finish at SIGTERM")] = (
+        45_000
+    )
+    crash_limit: Annotated[int, Meta(ge=1, description="daemon crashes before the task gives up")] = 10
+    crash_window_seconds: Annotated[int, Meta(ge=1, description="the time in which they count")] = 600
+
+    source_prefix: Annotated[
+        str | None, Meta(description="set by the supervisor for its shard processes: stream ARN and creation")
+    ] = None
+    heartbeat_socket: Annotated[
+        str | None, Meta(description="set by the supervisor for its shard processes")
+    ] = None
+
+
+_ONE_OF = (
+    ("database_url", "database_secret_id"),
+    ("redis_url", "redis_secret_id"),
+    ("identity_keys_file", "identity_keys_secret_id"),
+    ("dead_letter_key_file", "dead_letter_kms_key_id"),
+)
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """Read and check all settings.
+
+    Raises:
+        SettingsError: lists every missing or wrong variable.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for field in msgspec.structs.fields(Settings):
+        text = environment.get(variable(field.name), "")
+        if not text:
+            continue
+        try:
+            values[field.name] = msgspec.convert(text, field.type, strict=False)
+        except msgspec.ValidationError as error:
+            problems.append(f"{variable(field.name)}: {error} ({describe(field)})")
+    for one, other in _ONE_OF:
+        given = [variable(name) for name in (one, other) if environment.get(variable(name))]
+        if len(given) != 1:
+            both = f"{variable(one)} or {variable(other)}"
+            problems.append(f"{both}: set exactly one of them, {len(given)} are set")
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**values)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return name.upper()
+
+
+def describe(field: msgspec.structs.FieldInfo) -> str:
+    """What a setting means."""
+    return str(_meta(field, "description") or "")
+
+
+def masked(settings: Settings) -> dict[str, object]:
+    """All settings by variable, with the passwords of URLs hidden."""
+    shown: dict[str, object] = {}
+    for field in msgspec.structs.fields(Settings):
+        value = getattr(settings, field.name)
+        secret = bool((_meta(field, "extra") or {}).get("secret"))
+        shown[variable(field.name)] = _hide_password(value) if secret and value else value
+    return shown
+
+
+def _hide_password(url: str) -> str:
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", f":{_MASK}@") if password else url
+
+
+def _meta(field: msgspec.structs.FieldInfo, attribute: str) -> Any:
+    for meta in getattr(field.type, "__metadata__", ()):
+        if isinstance(meta, Meta) and getattr(meta, attribute) is not None:
+            return getattr(meta, attribute)
+    return None

@@ -1,0 +1,185 @@
+-- Every statement of the ledger adapter. A line `-- name: x` starts statement x.
+
+-- name: session
+-- One staging table a session; emptied at each commit without touching the catalogue.
+CREATE TEMP TABLE IF NOT EXISTS stage (
+    ord           integer NOT NULL,
+    course_ref    integer NOT NULL,
+    student_ref   integer NOT NULL,
+    attempt_key   bigint NOT NULL,
+    attempt_check bigint NOT NULL,
+    score         double precision,
+    max_score     double precision NOT NULL,
+    occurred_at   timestamptz NOT NULL,
+    graded_at     timestamptz NOT NULL,
+    kind          smallint NOT NULL,
+    rev           smallint NOT NULL,
+    digest        bytea NOT NULL,
+    event_key     text COLLATE "C" NOT NULL,
+    item          text COLLATE "C" NOT NULL,
+    source        text COLLATE "C" NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: epoch
+SELECT epoch FROM ledger
+
+-- name: open_source
+INSERT INTO source_progress (source) VALUES (%(source)s) ON CONFLICT DO NOTHING
+
+-- name: progress
+SELECT source, seq, sub, projected_seq, projected_sub,
+       read, applied, revised, duplicate, superseded, redelivered, erased, dead_lettered
+FROM source_progress
+WHERE %(source)s::text IS NULL OR source = %(source)s
+ORDER BY source
+
+-- name: known_students
+SELECT s.student_key, s.student_ref, s.student_key AS canonical
+FROM students s
+WHERE s.student_key = ANY (%(keys)s::uuid[])
+UNION ALL
+SELECT a.student_key, a.student_ref, s.student_key
+FROM student_keys a
+JOIN students s USING (student_ref)
+WHERE a.student_key = ANY (%(keys)s::uuid[])
+
+-- name: new_students
+-- Committed before the merge: inside the merge's own statement a second writer would not see them and
+-- silently merge nothing. Sorted, so that two writers cannot deadlock.
+INSERT INTO students (student_key, sealed_id)
+SELECT student_key, sealed_id
+FROM unnest(%(keys)s::uuid[], %(sealed)s::bytea[]) AS n (student_key, sealed_id)
+ORDER BY student_key
+ON CONFLICT DO NOTHING
+
+-- name: known_courses
+SELECT course_id, course_ref FROM courses WHERE course_id = ANY (%(ids)s::text[])
+
+-- name: new_courses
+INSERT INTO courses (course_id)
+SELECT course_id FROM unnest(%(ids)s::text[]) AS n (course_id) ORDER BY course_id
+ON CONFLICT DO NOTHING
+
+-- name: hold_erasures
+SELECT pg_advisory_xact_lock_shared(%(lock)s)
+
+-- name: lock_progress
+SELECT seq, sub FROM source_progress WHERE source = %(source)s FOR UPDATE
+
+-- name: stage
+COPY stage (ord, course_ref, student_ref, attempt_key, attempt_check, score, max_score, occurred_at,
+            graded_at, kind, rev, digest, event_key, item, source)
+FROM STDIN (FORMAT BINARY)
+
+-- name: merge
+-- The last writer of each attempt wins: newest grading, then void, event key, decoder revision, digest.
+-- Upserts in key order never deadlock; UPDATE ... FROM does.
+WITH winners AS (
+    SELECT DISTINCT ON (course_ref, student_ref, attempt_key) *
+    FROM stage
+    WHERE NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = stage.student_ref)
+    ORDER BY course_ref, student_ref, attempt_key,
+             graded_at DESC, kind DESC, event_key DESC, rev DESC, digest DESC
+), merged AS (
+    INSERT INTO attempts AS a (course_ref, student_ref, attempt_key, attempt_check, score, max_score,
+                               occurred_at, graded_at, kind, rev, digest, event_key, item, source)
+    SELECT course_ref, student_ref, attempt_key, attempt_check, score, max_score,
+           occurred_at, graded_at, kind, rev, digest, event_key, item, source
+    FROM winners
+    ORDER BY course_ref, student_ref, attempt_key
+    ON CONFLICT (course_ref, student_ref, attempt_key) DO UPDATE
+    SET score = EXCLUDED.score, max_score = EXCLUDED.max_score, occurred_at = EXCLUDED.occurred_at,
+        graded_at = EXCLUDED.graded_at, kind = EXCLUDED.kind, rev = EXCLUDED.rev, digest = EXCLUDED.digest,
+        event_key = EXCLUDED.event_key, revision = a.revision + 1
+    WHERE a.attempt_check = EXCLUDED.attempt_check
+      AND (EXCLUDED.graded_at, EXCLUDED.kind, EXCLUDED.event_key, EXCLUDED.rev, EXCLUDED.digest)
+        > (a.graded_at, a.kind, a.event_key, a.rev, a.digest)
+    RETURNING course_ref, student_ref, attempt_key, revision
+), bumped AS (
+    INSERT INTO course_scores AS c (course_ref, student_ref)
+    SELECT DISTINCT course_ref, student_ref FROM merged ORDER BY course_ref, student_ref
+    ON CONFLICT (course_ref, student_ref) DO UPDATE SET version = c.version + 1
+    RETURNING course_ref, student_ref, birth, version
+)
+SELECT m.course_ref, m.student_ref, m.attempt_key, m.revision, b.birth, b.version
+FROM merged m
+JOIN bumped b USING (course_ref, student_ref)
+
+-- name: classify
+-- What became of the staged events that changed nothing.
+SELECT s.ord,
+       e.student_ref IS NOT NULL AS erased,
+       a.attempt_check IS DISTINCT FROM s.attempt_check AS collides,
+       (a.graded_at, a.kind, a.event_key, a.rev, a.digest)
+         = (s.graded_at, s.kind, s.event_key, s.rev, s.digest) AS same
+FROM stage s
+LEFT JOIN attempts a USING (course_ref, student_ref, attempt_key)
+LEFT JOIN erasures e ON e.student_ref = s.student_ref
+WHERE s.ord = ANY (%(ords)s::int[])
+
+-- name: unchanged_versions
+SELECT course_ref, student_ref, c.birth, c.version
+FROM unnest(%(courses)s::int[], %(students)s::int[]) AS k (course_ref, student_ref)
+JOIN course_scores c USING (course_ref, student_ref)
+
+-- name: bury
+INSERT INTO dead_letters (source, seq, sub, number, reason, field, payload, expires_at)
+VALUES (%(source)s, %(seq)s, %(sub)s, %(number)s, %(reason)s, %(field)s, %(payload)s,
+        now() + make_interval(days => %(days)s))
+ON CONFLICT DO NOTHING
+
+-- name: advance
+UPDATE source_progress
+SET seq = CASE WHEN (seq, sub) < (%(seq)s, %(sub)s) THEN %(seq)s ELSE seq END,
+    sub = CASE WHEN (seq, sub) < (%(seq)s, %(sub)s) THEN %(sub)s ELSE sub END,
+    read = read + %(read)s,
+    applied = applied + %(applied)s,
+    revised = revised + %(revised)s,
+    duplicate = duplicate + %(duplicate)s,
+    superseded = superseded + %(superseded)s,
+    redelivered = redelivered + %(redelivered)s,
+    erased = erased + %(erased)s,
+    dead_lettered = dead_lettered + %(dead_lettered)s,
+    updated_at = now()
+WHERE source = %(source)s
+
+-- name: read
+-- Versions and survivors in one statement, therefore one snapshot; a lock clause would mix two. On the
+-- writer only: a reader endpoint may lag behind what it is asked to repair.
+SELECT k.ord, c.birth, c.version, a.attempt_key, a.score, a.max_score,
+       (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred,
+       pg_is_in_recovery() AS lagging
+FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS k (student_key, course_id, ord)
+JOIN students s USING (student_key)
+JOIN courses o USING (course_id)
+JOIN course_scores c ON c.course_ref = o.course_ref AND c.student_ref = s.student_ref
+LEFT JOIN attempts a ON a.course_ref = c.course_ref AND a.student_ref = c.student_ref AND a.kind = 0
+
+-- name: versions
+SELECT c.course_ref, c.student_ref, s.student_key, o.course_id, c.birth, c.version
+FROM course_scores c
+JOIN students s USING (student_ref)
+JOIN courses o USING (course_ref)
+WHERE (c.course_ref, c.student_ref) > (%(course_ref)s, %(student_ref)s)
+ORDER BY c.course_ref, c.student_ref
+LIMIT %(page)s
+
+-- name: erased
+SELECT s.student_key, course_id
+FROM erasures e
+JOIN students s USING (student_ref)
+CROSS JOIN LATERAL unnest(e.courses) AS c (course_id)
+
+-- name: advance_floor
+UPDATE source_progress
+SET projected_seq = %(seq)s, projected_sub = %(sub)s
+WHERE source = %(source)s AND (projected_seq, projected_sub) < (%(seq)s, %(sub)s)
+
+-- name: floors
+SELECT source, projected_seq, projected_sub FROM source_progress WHERE closed_at IS NULL
+
+-- name: try_sweep
+SELECT pg_try_advisory_lock(%(lock)s)
+
+-- name: end_sweep
+SELECT pg_advisory_unlock(%(lock)s)

@@ -1,0 +1,207 @@
+"""The composition root: settings in, live objects out. The only importer of adapters.
+
+Each function builds one thing and the two or three values it needs are picked out of the settings here.
+Heavy libraries are imported where they are used, because the shard process must start fast.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from worker.adapters.aurora import migrations
+from worker.adapters.aurora.ledger import AuroraLedger
+from worker.adapters.redis import RedisProjection
+from worker.adapters.secrets import SecretsManager, keyring, master_key
+from worker.adapters.vault import EnvelopeVault, KmsMaster, LocalMaster
+from worker.domain.errors import LedgerUnavailable, ProjectionUnavailable, Unavailable
+from worker.domain.identity import Identity
+from worker.kcl.heartbeat import HeartbeatSender
+from worker.kcl.record_processor import Heart, ShardProcessor
+from worker.settings import Settings
+from worker.stream.checkpointing import CheckpointPolicy
+from worker.stream.decoding import Decoder, Limits
+from worker.stream.pipeline import Pipeline, Policy, World
+
+if TYPE_CHECKING:
+    from worker.adapters.kinesis import KinesisProducer
+
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """The present, aware UTC."""
+    return datetime.now(UTC)
+
+
+def client(settings: Settings, service: str) -> Any:
+    """A boto3 client of the configured region and endpoint."""
+    import boto3
+    from botocore.config import Config
+
+    retries = {"mode": "standard", "total_max_attempts": 4}
+    local: dict[str, Any] = {}
+    config: dict[str, Any] = {"retries": retries, "connect_timeout": 5, "read_timeout": 10}
+    if settings.mode == "local":
+        # an emulator of this machine: it takes any credentials, and no proxy stands before it
+        local = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        config["proxies"] = {}
+    return boto3.client(
+        service,
+        region_name=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url,
+        config=Config(**config),
+        **local,
+    )
+
+
+def database(settings: Settings) -> Callable[[], str]:
+    """What gives the connection string, read anew at every connect."""
+    if settings.database_url is not None:
+        url = settings.database_url
+        return lambda: url
+    secret_id = str(settings.database_secret_id)
+    return lambda: _secrets(settings, LedgerUnavailable).database(secret_id)
+
+
+def redis_url(settings: Settings) -> Callable[[], str]:
+    """What gives the URL of Redis, read anew at every connect."""
+    if settings.redis_url is not None:
+        url = settings.redis_url
+        return lambda: url
+    secret_id = str(settings.redis_secret_id)
+    return lambda: _secrets(settings, ProjectionUnavailable).redis(secret_id)
+
+
+def identity(settings: Settings) -> Identity:
+    """Pseudonyms and seals under the configured keyring."""
+    if settings.identity_keys_file is not None:
+        return Identity(keyring(Path(settings.identity_keys_file).read_text()))
+    text = _secrets(settings, Unavailable).text(str(settings.identity_keys_secret_id))
+    return Identity(keyring(text))
+
+
+def vault(settings: Settings) -> EnvelopeVault:
+    """The dead letters' seal."""
+    if settings.dead_letter_key_file is not None:
+        return EnvelopeVault(LocalMaster(master_key(settings.dead_letter_key_file)), now)
+    key_id = str(settings.dead_letter_kms_key_id)
+    return EnvelopeVault(KmsMaster(client(settings, "kms"), key_id), now)
+
+
+def ledger(settings: Settings) -> AuroraLedger:
+    """The ledger on the writer endpoint."""
+    return AuroraLedger(database(settings), vault(settings), settings.dead_letter_days)
+
+
+def projection(settings: Settings, epoch: int) -> RedisProjection:
+    """The projection of one ledger epoch."""
+    return RedisProjection(redis_url(settings), epoch, settings.state_ttl_days * 86_400)
+
+
+def producer(settings: Settings) -> "KinesisProducer":
+    """The way into the stream."""
+    from worker.adapters.kinesis import KinesisProducer
+
+    return KinesisProducer(client(settings, "kinesis"), settings.stream_name)
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Apply missing migrations; returns their names."""
+    return migrations.migrate(database(settings))
+
+
+def policy(settings: Settings) -> Policy:
+    """When the pipeline does what it need not do at once."""
+    return Policy(
+        limits=Limits(settings.transaction_events, settings.transaction_keys),
+        checkpoint=CheckpointPolicy(timedelta(seconds=settings.checkpoint_seconds)),
+        guard_every=timedelta(seconds=settings.guard_seconds),
+        redis_patience=timedelta(seconds=settings.redis_patience_seconds),
+    )
+
+
+def shard_processor(settings: Settings) -> ShardProcessor:
+    """One shard's callbacks over its pipeline."""
+
+    def build(shard_id: str) -> tuple[Pipeline, Heart]:
+        heart = HeartbeatSender(settings.heartbeat_socket, shard_id)
+
+        def pause(seconds: float, because: Exception) -> None:
+            heart.beat("waiting", f"{type(because).__name__}: {because}")
+            time.sleep(seconds)
+
+        books = ledger(settings)
+        world = World(
+            ledger=books,
+            projection=projection(settings, _patiently(books.epoch, pause)),
+            metrics=heart,
+            now=now,
+            pause=pause,
+        )
+        decoder = Decoder(_patiently(lambda: identity(settings), pause), settings.realm)
+        return Pipeline(f"{settings.source_prefix}:{shard_id}", decoder, world, policy(settings)), heart
+
+    return ShardProcessor(build)
+
+
+def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
+    """PID 1 of a worker task: supervise the KCL daemon until told to stop; its exit code."""
+    from worker.adapters.kinesis import source_prefix
+    from worker.kcl import worker_id
+    from worker.kcl.daemon import JavaCommand, shard_executable
+    from worker.kcl.properties import DaemonProperties
+    from worker.kcl.supervisor import RestartPolicy, Supervisor, SupervisorConfig
+
+    state_dir = Path(settings.state_dir)
+    state_dir.mkdir(parents=True, exist_ok=True)
+    endpoint = settings.aws_endpoint_url
+    prefix = source_prefix(client(settings, "kinesis"), settings.stream_name)
+    with worker_id.claim(
+        state_dir, settings.worker_id, environment.get("ECS_CONTAINER_METADATA_URI_V4")
+    ) as own:
+        properties = DaemonProperties(
+            executable_name=shard_executable([sys.executable, "-u", "-m", "worker", "shard"], state_dir),
+            application_name=settings.application_name,
+            stream_name=settings.stream_name,
+            region_name=settings.aws_region,
+            worker_id=own.value,
+            idle_between_reads_millis=settings.poll_millis,
+            max_records=settings.max_records,
+            max_leases=settings.max_leases,
+            failover_millis=settings.failover_millis,
+            lease_assignment_millis=settings.lease_assignment_millis,
+            shard_sync_millis=settings.shard_sync_millis,
+            shutdown_grace_millis=settings.shutdown_grace_millis,
+            # an emulator knows no CPU of the task and takes no CloudWatch metrics
+            disable_worker_metrics=endpoint is not None,
+            metrics_level="SUMMARY" if endpoint is None else "NONE",
+            kinesis_endpoint=endpoint,
+            dynamodb_endpoint=endpoint,
+            cloudwatch_endpoint=endpoint,
+        )
+        config = SupervisorConfig(
+            state_dir=state_dir,
+            environment={**environment, "SOURCE_PREFIX": prefix},
+            health_host=settings.health_host,
+            health_port=settings.health_port,
+            metrics_port=settings.metrics_port,
+            restart=RestartPolicy(settings.crash_limit, settings.crash_window_seconds),
+        )
+        command = JavaCommand(settings.java_bin or "java", settings.java_heap_mb)
+        return Supervisor(config, properties, command).run()
+
+
+def _patiently(step: Callable[[], T], pause: Callable[[float, Exception], None]) -> T:
+    while True:
+        try:
+            return step()
+        except Unavailable as outage:
+            pause(random.uniform(0.1, 2.0), outage)
+
+
+def _secrets(settings: Settings, unavailable: type[Unavailable]) -> SecretsManager:
+    return SecretsManager(client(settings, "secretsmanager"), unavailable)
