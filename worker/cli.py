@@ -1,4 +1,4 @@
-"""`python -m worker`: one verb a process role. Exit codes: 0 done, 1 failed, 2 wrong settings or arguments."""
+"""`python -m worker`: one verb a process role. Exit codes: 0 done, 1 failed, 2 wrong settings."""
 
 import argparse
 import os
@@ -27,6 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except (RuntimeError, ValueError) as error:
+        if not getattr(arguments, "directory", None):
+            raise
+        print(f"failed: {error}", file=sys.stderr)  # of the local stack or an input file: told in sentences
+        return FAILED
 
 
 def entry() -> None:
@@ -70,9 +75,25 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    from worker.showing import run_demo
+    from worker import wiring
+    from worker.local.demo import run
+    from worker.local.showing import Show
 
-    return run_demo(Path(arguments.directory), arguments.events, arguments.columns, arguments.live_seconds)
+    show = Show()
+    directory = Path(arguments.directory)
+    summary = run(
+        directory,
+        lambda environment: wiring.edges(load(environment)),
+        show,
+        events_file=arguments.events,
+        columns=arguments.columns,
+        live_seconds=arguments.live_seconds,
+    )
+    written = directory / "summary.json"
+    written.write_bytes(summary.as_json())
+    show.summary(summary)
+    show.say(f"the same as JSON: {written}")
+    return 0 if summary.good else FAILED
 
 
 def clean(arguments: argparse.Namespace) -> int:
@@ -119,7 +140,9 @@ def _add_local(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         parser.add_argument("--directory", default=".local", help="the state folder (default: %(default)s)")
         parser.set_defaults(verb=action)
         if action is demo:
-            parser.add_argument("--events", help="a .csv, .csv.gz or .ndjson file (default: Project STAR)")
+            parser.add_argument(
+                "--events", type=Path, help="a .csv, .csv.gz or .ndjson file (default: Project STAR)"
+            )
             parser.add_argument(
                 "--columns",
                 default="",

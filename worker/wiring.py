@@ -28,6 +28,7 @@ from worker.stream.pipeline import Pipeline, Policy, World
 
 if TYPE_CHECKING:
     from worker.adapters.kinesis import KinesisProducer
+    from worker.local.edges import Edges
 
 T = TypeVar("T")
 
@@ -109,6 +110,16 @@ def producer(settings: Settings) -> "KinesisProducer":
     return KinesisProducer(client(settings, "kinesis"), settings.stream_name)
 
 
+def edges(settings: Settings) -> "Edges":
+    """The ports that the local demo and the end-to-end tests hold."""
+    from worker.local.edges import Edges
+
+    books = ledger(settings)
+    return Edges(
+        books, projection(settings, books.epoch()), producer(settings), identity(settings), settings.realm
+    )
+
+
 def migrate(settings: Settings) -> list[str]:
     """Apply missing migrations; returns their names."""
     return migrations.migrate(database(settings))
@@ -154,7 +165,8 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
     from worker.kcl import worker_id
     from worker.kcl.daemon import JavaCommand, shard_executable
     from worker.kcl.properties import DaemonProperties
-    from worker.kcl.supervisor import RestartPolicy, Supervisor, SupervisorConfig
+    from worker.kcl.restart import RestartPolicy
+    from worker.kcl.supervisor import Supervisor, SupervisorConfig
 
     state_dir = Path(settings.state_dir)
     state_dir.mkdir(parents=True, exist_ok=True)

@@ -128,10 +128,16 @@ class RedisProjection:
         if result < 0:
             raise ChainBroken
 
-    def ping(self) -> None:
-        """Raise ProjectionUnavailable unless the server answers."""
+    def eviction_policy(self) -> str | None:
+        """The server's `maxmemory-policy`, None where a managed service does not tell it."""
         with self._connected() as client:
             client.ping()
+            try:
+                answer = cast("dict[bytes, bytes]", client.config_get("maxmemory-policy"))
+            except redis.ResponseError:
+                return None
+        told = next(iter(answer.values()), None)
+        return told.decode() if isinstance(told, bytes) else told
 
     def _key(self, key: StateKey) -> bytes:
         course = hashlib.blake2b(key.course_id.encode(), digest_size=8).digest()

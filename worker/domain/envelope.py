@@ -8,6 +8,9 @@ compressed with zstd (gzip is read as well). A record without that first line is
 list, or newline-delimited events. This is why 2,000 records a second carry tens of thousands of events.
 """
 
+import gzip
+import io
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -29,6 +32,10 @@ VERSION = 1
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP = b"\x1f\x8b"
+_STEP = 256
+"""So few bytes of a zstd frame inflate to at most 8 MiB: 64 blocks of 128 KiB."""
+_MAX_COMMAS = 1_000_000
+"""More than any list of events holds; 8 MiB of nothing but commas would take 300 MB as objects."""
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -46,7 +53,16 @@ class Opened(NamedTuple):
     students: Mapping[str, str]
 
 
+class _Names(msgspec.Struct):
+    """What tells a header from an event, whatever else either holds."""
+
+    envelope: msgspec.Raw = msgspec.Raw()
+    course_id: msgspec.Raw = msgspec.Raw()
+
+
 _header = msgspec.json.Decoder(Header)
+_names = msgspec.json.Decoder(_Names)
+_cut_header = re.compile(rb'\{\s*"envelope"\s*:')
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _any = msgspec.json.Decoder(msgspec.Raw)
 _encode = msgspec.json.Encoder().encode
@@ -85,7 +101,7 @@ def open_record(data: bytes) -> Opened:
     if not inflated:
         raise Poison(Reason.EMPTY_RECORD)
     first, _, rest = inflated.partition(b"\n")
-    if b'"envelope"' in first and first.lstrip().startswith(b"{"):
+    if b'"envelope"' in first and first.startswith(b"{"):
         header = _open_header(first)
         if header is not None:
             return _bounded(_lines(rest), header)
@@ -107,7 +123,7 @@ def inflate(data: bytes) -> bytes:
             return _inflate_zstd(data)
         if data.startswith(_GZIP):
             return _inflate_gzip(data)
-    except (zstandard.ZstdError, zlib.error):
+    except (zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError):
         raise Poison(Reason.BAD_COMPRESSION) from None
     if len(data) > MAX_INFLATED:
         raise Poison(Reason.RECORD_TOO_LARGE)
@@ -115,46 +131,60 @@ def inflate(data: bytes) -> bytes:
 
 
 def _inflate_zstd(data: bytes) -> bytes:
-    if zstandard.frame_content_size(data) > MAX_INFLATED:
+    """The content of exactly one frame."""
+    size = zstandard.frame_content_size(data)
+    if size > MAX_INFLATED:
         raise Poison(Reason.RECORD_TOO_LARGE)
-    inflated = zstandard.ZstdDecompressor().decompress(
-        data, max_output_size=MAX_INFLATED + 1, allow_extra_data=False
-    )
+    if size > 0:
+        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+    # Without a size, decompress() neither tells a bomb from a cut frame nor sees what follows the frame.
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    inflated = bytearray()
+    for start in range(0, len(data), _STEP):
+        inflated += frame.decompress(data[start : start + _STEP])
+        if len(inflated) > MAX_INFLATED:
+            raise Poison(Reason.RECORD_TOO_LARGE)
+    if not frame.eof or frame.unused_data:
+        raise Poison(Reason.BAD_COMPRESSION)
+    return bytes(inflated)
+
+
+def _inflate_gzip(data: bytes) -> bytes:
+    inflated = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_INFLATED + 1)
     if len(inflated) > MAX_INFLATED:
         raise Poison(Reason.RECORD_TOO_LARGE)
     return inflated
 
 
-def _inflate_gzip(data: bytes) -> bytes:
-    inflated = b""
-    while data:
-        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        inflated += member.decompress(data, MAX_INFLATED + 1 - len(inflated))
-        if len(inflated) > MAX_INFLATED:
-            raise Poison(Reason.RECORD_TOO_LARGE)
-        if not member.eof:
-            raise Poison(Reason.BAD_COMPRESSION)
-        data = member.unused_data
-    return inflated
-
-
 def _open_header(line: bytes) -> Header | None:
+    """The header in a record's first line, or None where that line is an event or part of one."""
     try:
         header = _header.decode(line)
-    except msgspec.ValidationError:
-        raise Poison(Reason.UNKNOWN_ENVELOPE) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if _claims_header(line):
+            raise Poison(Reason.UNKNOWN_ENVELOPE) from None
         return None
     if header.envelope != VERSION:
         raise Poison(Reason.UNKNOWN_ENVELOPE)
     return header
 
 
+def _claims_header(line: bytes) -> bool:
+    try:
+        names = _names.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _cut_header.match(line) is not None
+    return bool(bytes(names.envelope)) and not bytes(names.course_id)
+
+
 def _lines(data: bytes) -> list[bytes]:
-    return [line for line in data.splitlines() if line and not line.isspace()]
+    # Only at \n: \r is white space inside JSON, and what splitlines() takes for more line ends are letters.
+    return [line for piece in data.split(b"\n") if (line := piece.strip())]
 
 
 def _elements(data: bytes) -> list[bytes]:
+    if data.count(b",") > _MAX_COMMAS:
+        raise Poison(Reason.TOO_MANY_EVENTS)
     try:
         return [bytes(element) for element in _list.decode(data)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -181,5 +211,8 @@ def _bounded(events: list[bytes], header: Header | None = None) -> Opened:
 
 
 def single(raw: bytes, students: dict[str, str]) -> bytes:
-    """An envelope around one undecoded event, so that it can be delivered again by itself."""
+    """An envelope around one undecoded event, so that it can be delivered again by itself.
+
+    Even a plain one needs it: by itself it may look like something else, such as a list of events.
+    """
     return _encode(Header(VERSION, 1, students)) + b"\n" + raw.replace(b"\n", b" ")

@@ -21,6 +21,7 @@ from worker.domain.event import length_prefixed
 _SEAL_VERSION = 1
 _PSEUDONYM_BYTES = 32
 _SEAL_BYTES = 64
+_KID_BYTES = 255
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -34,6 +35,9 @@ class Key(msgspec.Struct, frozen=True):
             msg = f"an identity key needs {_PSEUDONYM_BYTES} bytes of pseudonym and {_SEAL_BYTES} of seal"
             raise ValueError(msg)
 
+    def __repr__(self) -> str:
+        return "Key(********)"
+
 
 class Keyring(msgspec.Struct, frozen=True):
     """All generations by key id (`kid`), and the one that writes. Base64 in JSON."""
@@ -44,6 +48,9 @@ class Keyring(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.current not in self.keys:
             msg = f"the current identity key {self.current!r} is not in the keyring"
+            raise ValueError(msg)
+        if any(len(kid.encode()) > _KID_BYTES for kid in self.keys):
+            msg = f"the id of an identity key has at most {_KID_BYTES} bytes"
             raise ValueError(msg)
 
 

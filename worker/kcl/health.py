@@ -20,6 +20,7 @@ from worker.kcl.listener import Heard
 
 SILENT_SECONDS = 30.0
 """A held shard unheard for longer is taken for stuck."""
+_CLOSE_SECONDS = 0.1
 
 Phase: TypeAlias = Literal["starting", "running", "restarting", "stopping", "given_up"]
 """Where the supervisor stands with its daemon; `restarting` is the pause before the next start."""
@@ -82,7 +83,10 @@ class HttpServer:
 
     def __init__(self, host: str, port: int, routes: Mapping[str, Callable[[], Answer]]) -> None:
         self._server = _Server((host, port), routes)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        # the interval is how long `close` may take
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_CLOSE_SECONDS,), name="http", daemon=True
+        )
         self._thread.start()
 
     @property

@@ -34,8 +34,7 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
     """One datagram: who speaks, how it fares, and what was counted since the last one.
 
     `at` is the machine's monotonic time in seconds, so that a beat that lay in the queue is not taken for
-    fresh.
-    A histogram carries the observations per bucket (not cumulative, the last one open) and their sum.
+    fresh. A histogram carries the observations per bucket (not cumulative, the last one open) and their sum.
     """
 
     shard: str

@@ -182,7 +182,7 @@ class Supervisor:
         return _Ending(daemon.poll(), forced, cleared)
 
     def _start(self) -> Daemon:
-        # again at each start: a state directory under /tmp may be swept
+        # again at each start: a directory of temporary files may have been swept
         replace_file(self._properties_file, render(self._properties))
         environment = {**self._config.environment, "HEARTBEAT_SOCKET": str(self._socket_file)}
         daemon = Daemon(

@@ -1,1 +1,1 @@
-"""The product on one bare Linux machine: the embedded stack, the demo, and the proofs that the demo prints."""
+"""The product on one bare Linux machine: the embedded stack, the demo, and its proofs."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from worker.local.process import CLEAN_ENVIRONMENT, ServerProcess, packaged_file
 from worker.local.cloud import aws_client
+from worker.local.process import CLEAN_ENVIRONMENT, ServerProcess, packaged_file
 
 _OPTIONS = "--interface wsgi --http auto --no-ws --workers 1 --blocking-threads 1 --workers-kill-timeout 1s"
 

@@ -72,7 +72,7 @@ def recompute(
         ValueError: `as_of` is naive.
         ImportError: the extra `demo` is not installed.
     """
-    import pandas as pd  # noqa: PLC0415 (extra demo)
+    import pandas as pd
 
     if as_of.tzinfo is None:
         raise ValueError("as_of must be aware")

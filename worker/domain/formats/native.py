@@ -146,7 +146,7 @@ def _student(
 ) -> tuple[UUID, bytes]:
     if native.student_key is not None:
         sealed = native.sealed_id or envelope_seal
-        if sealed is None:
+        if not sealed:
             raise Poison(Reason.MISSING_FIELD, "sealed_id")
         try:
             return native.student_key, ids.from_text(sealed)
@@ -171,10 +171,10 @@ def _scores(native: NativeEvent) -> tuple[float | None, float]:
 
 def _refusal(message: str) -> Poison:
     """Name the field of msgspec's message and nothing more: the rest of it may quote a value."""
-    missing = re.search(r"required field `(\w+)`", message)
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", message)
     if missing:
         return Poison(Reason.MISSING_FIELD, missing[1])
-    at = re.search(r"\$\.(\w+)", message)
+    at = re.search(r" - at `\$\.(\w+)`\Z", message)
     return Poison(Reason.INVALID_FIELD, at[1] if at and at[1] in _FIELDS else None)
 
 

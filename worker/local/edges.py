@@ -1,0 +1,35 @@
+"""What the demo and the end-to-end tests hold of the product: the same objects that a container wires."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from worker.domain.identity import Identity
+from worker.ports import Ledger, Producer, Projection, StateKey
+
+
+class RawProducer(Producer, Protocol):
+    """A producer that can also put a record of another format."""
+
+    def put_raw(self, data: bytes, hash_key: int) -> None:
+        """One record exactly as given."""
+
+
+class VisibleProjection(Projection, Protocol):
+    """A projection whose states can be looked at without claiming."""
+
+    def states(self, keys: Sequence[StateKey]) -> list[bytes | None]:
+        """The states as they stand."""
+
+
+class Edges(NamedTuple):
+    """Ports of one environment, and the realm whose students it knows."""
+
+    ledger: Ledger
+    projection: VisibleProjection
+    producer: RawProducer
+    identity: Identity
+    realm: str
+
+    def key(self, student_id: str, course_id: str) -> StateKey:
+        """Where the scores of this student in this course stand."""
+        return StateKey(self.identity.identify(student_id, self.realm).student_key, course_id)

@@ -1,0 +1,149 @@
+"""What a run looks like from outside: the ledger's counters, iterator age, the time to visible."""
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from worker.domain import window
+from worker.domain.accounting import Accounting
+from worker.domain.errors import ProjectionUnavailable
+from worker.domain.event import ScoreEvent, micros, register_of
+from worker.domain.window import HEADER_SIZE, RING
+from worker.local.edges import VisibleProjection
+from worker.local.process import StackError
+from worker.local.session import Task
+from worker.ports import Ledger, StateKey
+
+_POLL_SECONDS = 0.004
+_WAIT_SECONDS = 0.2
+
+
+class Position(NamedTuple):
+    """The counters of all sources together, and whether everything committed is also projected."""
+
+    accounting: Accounting
+    projected: bool
+
+
+def position(ledger: Ledger) -> Position:
+    """Where the whole stream stands."""
+    sources = ledger.progress().values()
+    accounting = sum((progress.accounting for progress in sources), Accounting())
+    return Position(accounting, all(progress.committed == progress.projected for progress in sources))
+
+
+def iterator_age(task: Task) -> float | None:
+    """The greatest iterator age of the task's shards in seconds, None while it does not tell."""
+    ports = task.ports
+    if ports is None:
+        return None
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports['metrics']}/metrics", timeout=1) as answer:
+            families = list(text_string_to_metric_families(answer.read().decode()))
+    except (urllib.error.URLError, OSError):
+        return None
+    ages = [s.value for f in families if f.name == "edu_iterator_age_seconds" for s in f.samples]
+    return max(ages, default=None)
+
+
+def wait_for(condition: Callable[[], bool], task: Task, *, seconds: float, what: str) -> None:
+    """Poll until the condition holds.
+
+    Raises:
+        StackError: the task ended, or the time is over; says what was waited for and where to look.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if not task.process.running:
+            raise StackError(f"the worker ended while waiting for {what}; see {task.process.log}")
+        if time.monotonic() > deadline:
+            raise StackError(f"no {what} within {seconds:.0f} s; see {task.process.log}")
+        time.sleep(_WAIT_SECONDS)
+
+
+class _Watched(NamedTuple):
+    key: StateKey
+    entry: tuple[int, int]
+    put_at: float
+
+
+class VisibilityProbe:
+    """Measures put → visible: from the moment an attempt is due to be put until its state in Redis shows it.
+
+    A thread of its own looks at the states every few milliseconds, where readers find them, without claiming.
+    """
+
+    def __init__(self, projection: VisibleProjection) -> None:
+        self._projection = projection
+        self._watched: list[_Watched] = []
+        self._voided: set[int] = set()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="visibility-probe", daemon=True)
+        self.seconds: list[float] = []
+
+    def watch(self, event: ScoreEvent, put_at: float) -> None:
+        """Wait for this newest scored attempt of its student; `put_at` in monotonic seconds."""
+        high = register_of(event).key >> 32
+        watched = _Watched(
+            StateKey(event.student_key, event.course_id), (micros(event.occurred_at), high), put_at
+        )
+        with self._lock:
+            if high not in self._voided:
+                self._watched.append(watched)
+
+    def forget(self, void: ScoreEvent) -> None:
+        """This void may remove its attempt before anyone sees it: then there is nothing to measure."""
+        high = register_of(void).key >> 32
+        with self._lock:
+            self._voided.add(high)
+            self._watched = [one for one in self._watched if one.entry[1] != high]
+
+    @property
+    def waiting(self) -> int:
+        """How many watched attempts are not visible yet."""
+        return len(self._watched)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(_POLL_SECONDS):
+            with self._lock:
+                watched = list(self._watched)
+            if not watched:
+                continue
+            try:
+                states = self._projection.states([one.key for one in watched])
+            except ProjectionUnavailable:
+                continue  # nobody sees anything now
+            now = time.monotonic()
+            seen = {one for one, state in zip(watched, states, strict=True) if _shows(state, one.entry)}
+            self.seconds += [now - one.put_at for one in seen]
+            with self._lock:
+                self._watched = [one for one in self._watched if one not in seen]
+
+
+def _shows(state: bytes | None, entry: tuple[int, int]) -> bool:
+    """Whether a state holds the attempt, or is full of later ones: a busy student rolls past it in one batch."""
+    if state is None:
+        return False
+    ring = [(occurred, high) for occurred, _, high in window.unpack(state[HEADER_SIZE:]).ring]
+    return entry in ring or (len(ring) == RING and ring[0] > entry)
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The value below which `share` of the sorted values lie (nearest rank), None of none."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
