@@ -1,4 +1,4 @@
-"""What several tiers of tests share: the embedded stack, a fresh ledger and projection, and makers of events."""
+"""What several tiers of tests share: the embedded stack, fresh ledgers and projections, makers of events."""
 
 import os
 import uuid
@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.aurora.migrations import migrate
@@ -131,7 +131,7 @@ def oulad() -> Path | None:
 
 
 def _with_database(url: str, name: str) -> str:
-    return make_conninfo(**{**conninfo_to_dict(url), "dbname": name})
+    return make_conninfo(url, dbname=name)
 
 
 Maker = Callable[..., ScoreEvent]

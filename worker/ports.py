@@ -173,6 +173,9 @@ class Ledger(Protocol):
     def sweep_turn(self) -> AbstractContextManager[bool]:
         """Hold the fleet-wide turn to sweep; False where another worker has it."""
 
+    def close(self) -> None:
+        """Give the connection back; the next use opens another."""
+
 
 class Loaded(NamedTuple):
     """What `load_or_claim` found: per key its state, or None where `claim` now stands; and the marker."""
@@ -239,6 +242,9 @@ class Projection(Protocol):
         Raises:
             ChainBroken: Redis changed under the sweep.
         """
+
+    def close(self) -> None:
+        """Give the connection back; the next use opens another."""
 
 
 class Checkpointer(Protocol):

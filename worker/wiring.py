@@ -125,6 +125,11 @@ def migrate(settings: Settings) -> list[str]:
     return migrations.migrate(database(settings))
 
 
+def pending_migrations(settings: Settings) -> list[str]:
+    """The names of migrations not yet applied."""
+    return migrations.pending(database(settings))
+
+
 def policy(settings: Settings) -> Policy:
     """When the pipeline does what it need not do at once."""
     return Policy(

@@ -1,13 +1,13 @@
 """The Ledger port's contract, on the twin and on PostgreSQL."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.conftest import NOW, batch, minutes, score_event
 from worker.adapters.aurora.ledger import AuroraLedger
-from worker.adapters.memory import MemoryLedger
+from worker.adapters.memory import MemoryLedger, MemoryVault
 from worker.domain.accounting import Outcome
 from worker.domain.errors import Reason
 from worker.domain.event import micros, register_of
@@ -182,14 +182,15 @@ def test_only_one_sweeps_at_a_time(ledger: Ledger, make_other: Callable[[], Ledg
 
 
 @pytest.fixture
-def make_other(ledger: Ledger, request: pytest.FixtureRequest) -> Callable[[], Ledger]:
+def make_other(ledger: Ledger, request: pytest.FixtureRequest) -> Iterator[Callable[[], Ledger]]:
     """The same ledger as another process sees it."""
     if isinstance(ledger, MemoryLedger):
-        return lambda: ledger
+        yield lambda: ledger
+        return
     dsn = request.getfixturevalue("database")
-    other = AuroraLedger(lambda: dsn, ledger._vault)
-    request.addfinalizer(other.close)
-    return lambda: other
+    other = AuroraLedger(lambda: dsn, MemoryVault())
+    yield lambda: other
+    other.close()
 
 
 def ratios(ledger: Ledger) -> list[int | None]:

@@ -17,7 +17,8 @@ from worker.domain import envelope
 from worker.domain.errors import StreamUnavailable
 from worker.domain.event import ScoreEvent
 
-_PUT_LIMIT = 500
+# A call takes 500 records and 5 MiB; of envelopes of 200 KB the bytes end first.
+_PUT_LIMIT = 5 * 1024 * 1024 // (envelope.PACK_BYTES + 1024)
 _REFUSALS = ("ProvisionedThroughputExceededException", "InternalFailure", "KMSThrottlingException")
 
 
@@ -59,7 +60,7 @@ class KinesisProducer:
                     del queues[shard]
 
     def put_raw(self, data: bytes, hash_key: int) -> None:
-        """One record exactly as given, to the shard that owns `hash_key`; for producers with other formats."""
+        """One record exactly as given, to the shard that owns `hash_key`; for producers of other formats."""
         self._put({None: _entry(data, hash_key)})
 
     def open_shards(self) -> list[Shard]:
@@ -85,7 +86,11 @@ class KinesisProducer:
         groups: dict[Shard, list[ScoreEvent]] = {}
         for event in events:
             key = event.student_key.int
-            shard = next(s for s in self._shards if s.first <= key <= s.last)
+            shard = next((s for s in self._shards if s.first <= key <= s.last), None)
+            if shard is None:
+                self._shards = ()
+                msg = "no open shard owns every student; the stream is being made or resharded"
+                raise StreamUnavailable(msg)
             groups.setdefault(shard, []).append(event)
         return groups
 
@@ -138,7 +143,14 @@ def source_prefix(client: Any, stream: str) -> str:
     """What all sources of a live stream begin with: its ARN and creation time.
 
     The creation time tells a stream from one of the same name that was deleted: its positions start anew.
+
+    Raises:
+        StreamUnavailable: the stream is not there or Kinesis does not answer.
     """
-    summary = client.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
+    try:
+        summary = client.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
+    except (BotoCoreError, ClientError) as error:
+        msg = f"Kinesis does not describe the stream {stream!r} ({type(error).__name__})"
+        raise StreamUnavailable(msg) from None
     created = summary["StreamCreationTimestamp"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"kinesis:{summary['StreamARN']}@{created}"

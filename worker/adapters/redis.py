@@ -45,6 +45,7 @@ class RedisProjection:
         self._scripts: dict[str, Any] = {}
 
     def close(self) -> None:
+        self._scripts.clear()  # a script remembers its client, and would go on over this one
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -158,7 +159,6 @@ class RedisProjection:
             yield self._open()
         except redis.RedisError as error:
             self.close()
-            self._scripts.clear()
             raise ProjectionUnavailable(type(error).__name__) from None
 
     def _open(self) -> redis.Redis:

@@ -20,6 +20,8 @@ from worker.domain.errors import LedgerUnavailable
 _VERSION = 1
 _NONCE = 12
 _KEY_LIFE = timedelta(hours=1)
+# KMS says that access is denied where it does not know the key that the bytes name.
+_NOT_OURS = ("InvalidCiphertextException", "IncorrectKeyException", "AccessDeniedException")
 
 
 class KeyWrapper(Protocol):
@@ -29,7 +31,12 @@ class KeyWrapper(Protocol):
         """A fresh 32-byte data key, plain and wrapped."""
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """The plain data key. Raises ValueError where it was not wrapped by this master key."""
+        """The plain data key.
+
+        Raises:
+            ValueError: it was not wrapped by this master key.
+            LedgerUnavailable: the key service is away.
+        """
 
 
 class EnvelopeVault:
@@ -111,8 +118,12 @@ class KmsMaster:
 
     def unwrap(self, wrapped: bytes) -> bytes:
         try:
-            plain: bytes = self._client.decrypt(CiphertextBlob=wrapped)["Plaintext"]
-        except self._client.exceptions.InvalidCiphertextException:
-            msg = "the data key was wrapped by another master key"
-            raise ValueError(msg) from None
+            plain: bytes = self._client.decrypt(CiphertextBlob=wrapped, KeyId=self._key_id)["Plaintext"]
+        except (BotoCoreError, ClientError) as error:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else None
+            if code in _NOT_OURS:
+                msg = f"KMS does not open the data key: altered or of another master key ({code})"
+                raise ValueError(msg) from None
+            msg = f"KMS did not open the data key ({code or type(error).__name__})"
+            raise LedgerUnavailable(msg) from None
         return plain

@@ -178,7 +178,7 @@ def _claims_header(line: bytes) -> bool:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    # Only at \n: \r is white space inside JSON, and what splitlines() takes for more line ends are letters.
+    # Only at \n, unlike splitlines(): \r is white space inside JSON.
     return [line for piece in data.split(b"\n") if (line := piece.strip())]
 
 

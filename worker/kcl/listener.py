@@ -3,9 +3,11 @@
 import contextlib
 import dataclasses
 import logging
+import os
 import socket
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -16,6 +18,7 @@ from worker.kcl.heartbeat import Beat, Status
 
 _log = logging.getLogger(__name__)
 _LARGEST = 1 << 18
+_LONGEST_PATH = 108
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,19 @@ class Totals(Protocol):
 
     def forget(self, shard: str) -> None:
         """The shard is held no more: drop what describes its present state."""
+
+
+@contextlib.contextmanager
+def socket_folder(preferred: Path, name: str) -> Iterator[Path]:
+    """Where a socket of this name can be bound: the preferred folder, unless the whole path is too long.
+
+    Unix socket paths end at 108 bytes, and state folders of tests and home directories lie deep.
+    """
+    if len(os.fsencode(preferred / name)) < _LONGEST_PATH:
+        yield preferred
+        return
+    with tempfile.TemporaryDirectory(prefix="edu-analytics-") as short:
+        yield Path(short)
 
 
 class HeartbeatListener:

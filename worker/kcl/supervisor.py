@@ -27,7 +27,7 @@ from prometheus_client import CollectorRegistry
 from worker.kcl import daemon_log, health
 from worker.kcl.daemon import Daemon, replace_file
 from worker.kcl.init_process import Signals, adopt_orphans, reap
-from worker.kcl.listener import HeartbeatListener
+from worker.kcl.listener import HeartbeatListener, socket_folder
 from worker.kcl.properties import DaemonProperties, render
 from worker.kcl.restart import RestartPolicy
 from worker.kcl.totals import ShardTotals
@@ -103,7 +103,7 @@ class Supervisor:
         self._jitter = jitter
         name = file_name(properties.worker_id)
         self._properties_file = config.state_dir / f"{name}.properties"
-        self._socket_file = config.state_dir / f"{name}.sock"
+        self._socket_name = f"{name}.sock"
         self._phase: health.Phase = "starting"
         self._daemon: Daemon | None = None
         self._totals = ShardTotals({"daemon_up": self._up, "shards_held": self._shards_held})
@@ -122,6 +122,8 @@ class Supervisor:
         adopt_orphans()
         with contextlib.ExitStack() as opened:
             self._signals = opened.enter_context(Signals())
+            folder = opened.enter_context(socket_folder(self._config.state_dir, self._socket_name))
+            self._socket_file = folder / self._socket_name
             self._listener = HeartbeatListener(self._socket_file, self._totals, self._clock)
             opened.callback(self._listener.close)
             self._selector = opened.enter_context(selectors.DefaultSelector())

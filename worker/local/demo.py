@@ -63,7 +63,11 @@ def run(
     session.remove()  # a demo proves its result against its own input, so it starts empty
     with session:
         task = session.start_task()
-        return _Demo(connect(session.environment), task, show, history).run(live_seconds)
+        edges = connect(session.environment)
+        try:
+            return _Demo(edges, task, show, history).run(live_seconds)
+        finally:
+            edges.close()
 
 
 class _Demo:
@@ -138,7 +142,7 @@ class _Demo:
         probe.stop()
 
     def _send_tick(self, events: list[Native], probe: VisibilityProbe, due: float) -> None:
-        """Put one tick's attempts and watch the first that will show: new, scored, the newest of its pupil."""
+        """Put one tick's attempts and watch the first that will show: new and scored."""
         self._live += events
         admitted = self._sender.send_batch(events)
         fresh = [event for event in admitted if _is_fresh(event, now())]

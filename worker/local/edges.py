@@ -30,6 +30,11 @@ class Edges(NamedTuple):
     identity: Identity
     realm: str
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self.ledger.close()
+        self.projection.close()
+
     def key(self, student_id: str, course_id: str) -> StateKey:
         """Where the scores of this student in this course stand."""
         return StateKey(self.identity.identify(student_id, self.realm).student_key, course_id)

@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -66,9 +66,20 @@ def wait_for(condition: Callable[[], bool], task: Task, *, seconds: float, what:
         time.sleep(_WAIT_SECONDS)
 
 
+class _Attempt(NamedTuple):
+    """One attempt of one student in one course, by the half of its key that a state keeps."""
+
+    state: StateKey
+    high: int
+
+    @classmethod
+    def of(cls, event: ScoreEvent) -> Self:
+        return cls(StateKey(event.student_key, event.course_id), register_of(event).key >> 32)
+
+
 class _Watched(NamedTuple):
-    key: StateKey
-    entry: tuple[int, int]
+    attempt: _Attempt
+    occurred: int
     put_at: float
 
 
@@ -81,7 +92,7 @@ class VisibilityProbe:
     def __init__(self, projection: VisibleProjection) -> None:
         self._projection = projection
         self._watched: list[_Watched] = []
-        self._voided: set[int] = set()
+        self._voided: set[_Attempt] = set()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, name="visibility-probe", daemon=True)
@@ -89,20 +100,17 @@ class VisibilityProbe:
 
     def watch(self, event: ScoreEvent, put_at: float) -> None:
         """Wait for this newest scored attempt of its student; `put_at` in monotonic seconds."""
-        high = register_of(event).key >> 32
-        watched = _Watched(
-            StateKey(event.student_key, event.course_id), (micros(event.occurred_at), high), put_at
-        )
+        watched = _Watched(_Attempt.of(event), micros(event.occurred_at), put_at)
         with self._lock:
-            if high not in self._voided:
+            if watched.attempt not in self._voided:
                 self._watched.append(watched)
 
     def forget(self, void: ScoreEvent) -> None:
         """This void may remove its attempt before anyone sees it: then there is nothing to measure."""
-        high = register_of(void).key >> 32
+        attempt = _Attempt.of(void)
         with self._lock:
-            self._voided.add(high)
-            self._watched = [one for one in self._watched if one.entry[1] != high]
+            self._voided.add(attempt)
+            self._watched = [one for one in self._watched if one.attempt != attempt]
 
     @property
     def waiting(self) -> int:
@@ -123,21 +131,22 @@ class VisibilityProbe:
             if not watched:
                 continue
             try:
-                states = self._projection.states([one.key for one in watched])
+                states = self._projection.states([one.attempt.state for one in watched])
             except ProjectionUnavailable:
                 continue  # nobody sees anything now
             now = time.monotonic()
-            seen = {one for one, state in zip(watched, states, strict=True) if _shows(state, one.entry)}
+            seen = {one for one, state in zip(watched, states, strict=True) if _shows(state, one)}
             self.seconds += [now - one.put_at for one in seen]
             with self._lock:
                 self._watched = [one for one in self._watched if one not in seen]
 
 
-def _shows(state: bytes | None, entry: tuple[int, int]) -> bool:
-    """Whether a state holds the attempt, or is full of later ones: a busy student rolls past it in one batch."""
+def _shows(state: bytes | None, watched: _Watched) -> bool:
+    """Whether a state holds the attempt, or is full of later ones: a busy student rolls past it."""
     if state is None:
         return False
     ring = [(occurred, high) for occurred, _, high in window.unpack(state[HEADER_SIZE:]).ring]
+    entry = (watched.occurred, watched.attempt.high)
     return entry in ring or (len(ring) == RING and ring[0] > entry)
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from worker.kcl.heartbeat import Beat, HeartbeatSender
-from worker.kcl.listener import Heard, HeartbeatListener
+from worker.kcl.listener import Heard, HeartbeatListener, socket_folder
 from worker.metrics import EVENTS
 from worker.ports import Metrics
 
@@ -267,3 +267,12 @@ def test_a_shard_process_loads_nothing_heavy() -> None:
     code = "import sys, worker.kcl.heartbeat; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"prometheus_client", "http.server", "asyncio"} & set(loaded.split())
+
+
+def test_a_socket_finds_a_folder_short_enough_for_its_path(tmp_path: Path) -> None:
+    with socket_folder(tmp_path, "s.sock") as folder:
+        assert folder == tmp_path
+    deep = tmp_path / ("d" * 100)
+    with socket_folder(deep, "s.sock") as folder:
+        assert folder != deep
+        HeartbeatListener(folder / "s.sock", Sums()).close()

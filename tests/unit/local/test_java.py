@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.local.process import StackError, java
+from worker.local import java
+from worker.local.process import StackError
 from worker.local.java import find_java, parse_major_version
 
 

@@ -16,7 +16,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 # A paused owner inside a transaction must not block the next one for ever, nor a dead network this one.
 _OPTIONS = (
-    "-c lock_timeout=5s -c statement_timeout=60s -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
+    "-c lock_timeout=5s -c statement_timeout=20s -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
 )
 _KEEPALIVE: dict[str, Any] = {
     "connect_timeout": 5,
@@ -26,8 +26,9 @@ _KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 15_000,
 }
 
-# An outage, a conflict or a lack of room passes; what the data itself causes never does.
-_PASSES = ("08", "25", "28", "40", "53", "55", "57", "58", "XX")
+# An outage, a conflict or a lack of room passes; what the data itself causes never does. Of class 25: a
+# reader that refuses writes, and a transaction that the server ended because its owner was paused.
+_PASSES = ("08", "25006", "25P02", "25P03", "28", "40", "53", "55", "57", "58", "XX")
 _POISON = "22"
 
 

@@ -58,6 +58,7 @@ def migrate(conninfo: Callable[[], str], known: list[Migration] | None = None) -
     try:
         with session.connection() as connection:
             _lock(connection)
+            connection.execute("SET statement_timeout = 0")  # an index on a grown table takes its time
             connection.execute(_TABLE)
             return [m.name for m in known or migrations() if _apply(connection, m)]
     finally:

@@ -145,6 +145,9 @@ class MemoryLedger:
             if mine:
                 self._sweeping.release()
 
+    def close(self) -> None:
+        pass
+
     def _reach(self) -> None:
         if self.away:
             raise LedgerUnavailable

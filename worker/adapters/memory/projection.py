@@ -94,6 +94,9 @@ class MemoryProjection:
                 self.marks[source] = max(floor, self.marks.get(source, floor))
             self.chain = None
 
+    def close(self) -> None:
+        pass
+
     def snapshot(self) -> tuple[dict[StateKey, bytes], dict[Source, Position], bytes | None]:
         """What a replica holds now."""
         return dict(self.values), dict(self.marks), self.chain

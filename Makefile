@@ -1,0 +1,70 @@
+# make help lists everything. One virtual environment, one state folder; nothing outside them is touched.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STATE := .local
+# only what is given on the command line: a shell may export COLUMNS as the width of the terminal
+MAPPING := $(if $(filter command line,$(origin COLUMNS)),$(COLUMNS),)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "the venv module is missing; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 2; }
+
+# what the demo needs
+$(VENV)/.demo: $(BIN)/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@touch $@
+
+# what the tests need on top
+$(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: $(VENV)/.demo ## real scores through everything, then proof; EVENTS=file.csv.gz COLUMNS='a=b,...' for your own
+	$(BIN)/python -m worker local demo --directory $(STATE)/demo \
+		$(if $(EVENTS),--events '$(EVENTS)') $(if $(MAPPING),--columns '$(MAPPING)')
+
+.PHONY: up
+up: $(VENV)/.demo ## the whole product on this machine until Ctrl-C
+	@exec $(BIN)/python -m worker local up --directory $(STATE)/up
+
+.PHONY: install
+install: $(VENV)/.dev ## only install, with the development tools
+
+.PHONY: lint
+lint: $(VENV)/.dev ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: fmt
+fmt: $(VENV)/.dev ## format and mend what can be mended
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+.PHONY: unit
+unit: $(VENV)/.dev ## the tests that start nothing
+	$(BIN)/python -m pytest tests/unit
+
+.PHONY: test
+test: lint ## lint, types, import contracts and all tests, the real daemon included
+	$(BIN)/python -m pytest
+
+.PHONY: clean
+clean: ## delete the state folder, the virtual environment and all caches
+	@if [ -x $(BIN)/python ] && [ -d $(STATE) ]; then \
+		for state in $(STATE)/*/; do $(BIN)/python -m worker local clean --directory "$$state" || true; done; fi
+	rm -rf $(STATE) $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache .grimp_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The driving edge for people and platforms: POST /students and GET /metrics over HTTP."""
