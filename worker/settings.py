@@ -174,6 +174,15 @@ def describe(field: msgspec.structs.FieldInfo) -> str:
     return str(_meta(field, "description") or "")
 
 
+def reference() -> str:
+    """The table of all settings in the README, as Markdown."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for field in msgspec.structs.fields(Settings):
+        default = "" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `{variable(field.name)}` | {default} | {describe(field)} |")
+    return "\n".join(rows)
+
+
 def masked(settings: Settings) -> dict[str, object]:
     """All settings by variable, with the passwords of URLs hidden."""
     shown: dict[str, object] = {}

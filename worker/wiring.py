@@ -157,6 +157,7 @@ def shard_processor(settings: Settings) -> ShardProcessor:
             metrics=heart,
             now=now,
             pause=pause,
+            alive=lambda: heart.beat("working"),
         )
         decoder = Decoder(_patiently(lambda: identity(settings), pause), settings.realm)
         return Pipeline(f"{settings.source_prefix}:{shard_id}", decoder, world, policy(settings)), heart

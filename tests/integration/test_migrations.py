@@ -37,7 +37,7 @@ def one(dsn: str, statement: str) -> object:
 
 
 def test_they_are_numbered_and_in_order() -> None:
-    assert ALL == sorted(ALL)
+    assert sorted(ALL) == ALL
     assert ALL[0] == "0001_ledger.sql"
     assert len({name[:4] for name in ALL}) == len(ALL)
 
@@ -140,7 +140,7 @@ def test_whoever_holds_the_lock_is_waited_for(empty: str, monkeypatch: pytest.Mo
             if len(polls) == 3:
                 other.execute("SELECT pg_advisory_unlock_all()")
 
-        monkeypatch.setattr(migrations.time, "sleep", sleep)
+        monkeypatch.setattr("worker.adapters.aurora.migrations.time.sleep", sleep)
         assert migrate(lambda: empty) == ALL
     assert len(polls) == 3
 

@@ -72,11 +72,8 @@ class ShardProcessor:
 
     def shard_ended(self, call: Any) -> None:
         def end() -> None:
+            self._pipeline.finish()  # ending a shard is for good
             self._settle(call, at_once=True)
-            if not self._pipeline.settled:
-                # Ending a shard is for good: wait for the projection by being started again.
-                msg = "the shard ended while the projection was away"
-                raise Fatal(msg)
             KclCheckpointer(call.checkpointer).end()
             self._heart.goodbye()
 

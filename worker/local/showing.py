@@ -115,7 +115,7 @@ def _figures(summary: Summary) -> Table:
 def _pupils(summary: Summary) -> Table:
     table = Table(title="a few pupils")
     for name in ("student", "course"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("attempts", "mean of last 20", "ewma", "latest", "best", "trend"):
         table.add_column(name, justify="right")
     for pupil in summary.pupils:

@@ -62,13 +62,14 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """The ports of one pipeline."""
+    """The ports of one pipeline; `alive` is told after every batch and page, however long a call takes."""
 
     ledger: Ledger
     projection: Projection
     metrics: Metrics
     now: Clock
     pause: Pause
+    alive: Callable[[], None] = lambda: None
     chance: random.Random = dataclasses.field(default_factory=random.Random)
 
 
@@ -88,6 +89,7 @@ class Pipeline:
         self._metrics = world.metrics
         self._now = world.now
         self._pause = world.pause
+        self._alive = world.alive
         self._chance = world.chance
         self._policy = policy
         self._floor = ORIGIN  # projected, as far as this process knows: Redis must not be behind it
@@ -119,6 +121,7 @@ class Pipeline:
         self._heal()
         for batch in batches(self._source, records, self._decoder, self._policy.limits):
             self._journey(batch)
+            self._alive()
         if records and not self._adrift:
             waited = self._now() - min(record.arrived_at for record in records)
             self._metrics.observe("arrival_to_projected_seconds", waited.total_seconds())
@@ -143,6 +146,13 @@ class Pipeline:
             return
         self._checkpointed = self._projected
         self._metrics.count("checkpoints_total", result="stored")
+
+    def finish(self) -> None:
+        """Wait until everything processed is projected, however long Redis stays away."""
+        while not self.settled:
+            self._pause(self._chance.uniform(0, 1), ProjectionUnavailable("a sweep must come before the end"))
+            self._guarded_at = None
+            self._heal()
 
     @property
     def settled(self) -> bool:
@@ -229,7 +239,9 @@ class Pipeline:
     def _land(self) -> None:
         """Redis may be back: once swept, all that was committed adrift is either right or absent."""
         committed = self._committed
-        swept = self._until_ledger(lambda: sweep(self._ledger, self._projection, {self._source: committed}))
+        swept = self._until_ledger(
+            lambda: sweep(self._ledger, self._projection, {self._source: committed}, self._alive)
+        )
         if swept is None:
             return
         self._note_sweep(swept.dropped)
@@ -244,7 +256,7 @@ class Pipeline:
         return lost_writes(floors, self._projection.markers(list(floors)))
 
     def _sweep(self, own: dict[Source, Position]) -> None:
-        swept = self._until_ledger(lambda: sweep(self._ledger, self._projection, own))
+        swept = self._until_ledger(lambda: sweep(self._ledger, self._projection, own, self._alive))
         if swept is None:
             self._pause(self._chance.uniform(0.1, 0.5), ProjectionUnavailable("another worker sweeps"))
         else:

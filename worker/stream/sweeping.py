@@ -6,7 +6,7 @@ removes every state that is not the ledger's current version. Removing is always
 rebuild.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from worker.domain.errors import ChainBroken
@@ -28,8 +28,15 @@ def lost_writes(floors: Mapping[Source, Position], markers: Mapping[Source, Posi
     return any(markers.get(source, ORIGIN) < floor for source, floor in floors.items() if floor != ORIGIN)
 
 
-def sweep(ledger: Ledger, projection: Projection, own: Mapping[Source, Position]) -> Swept | None:
+def sweep(
+    ledger: Ledger,
+    projection: Projection,
+    own: Mapping[Source, Position],
+    alive: Callable[[], None] = lambda: None,
+) -> Swept | None:
     """Remove every stale state, then raise the markers to the floors and to `own` positions.
+
+    `alive` is told after every page: millions of states take longer than a supervisor's patience.
 
     Returns None, having promised nothing, where another worker has the turn or Redis changed meanwhile: the
     markers are still behind then, and the caller comes back.
@@ -41,18 +48,21 @@ def sweep(ledger: Ledger, projection: Projection, own: Mapping[Source, Position]
         for source, position in own.items():
             floors[source] = max(position, floors.get(source, ORIGIN))
         try:
-            return _sweep(ledger, projection, floors)
+            return _sweep(ledger, projection, floors, alive)
         except ChainBroken:
             return None
 
 
-def _sweep(ledger: Ledger, projection: Projection, floors: Mapping[Source, Position]) -> Swept:
+def _sweep(
+    ledger: Ledger, projection: Projection, floors: Mapping[Source, Position], alive: Callable[[], None]
+) -> Swept:
     looked_at = dropped = 0
     chain = projection.begin_sweep()
     for page in ledger.versions(PAGE):
         chain, removed = projection.drop_stale(chain, page)
         looked_at += len(page)
         dropped += removed
+        alive()
     erased = [(key, None) for key in ledger.erased()]
     for start in range(0, len(erased), PAGE):
         chain, removed = projection.drop_stale(chain, erased[start : start + PAGE])

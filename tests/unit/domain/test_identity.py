@@ -93,7 +93,7 @@ def test_a_sealed_id_travels_as_text(sealed: bytes) -> None:
     assert not set(travelling) & set("+/= \n")
 
 
-@pytest.mark.parametrize("wrong", ["A", "A A=", "AAAA\n", "é", "A===", "====", "=", "AAA=A", "\ud800", "$$$$"])
+@pytest.mark.parametrize("wrong", ["A", "A A=", "AAAA\n", "é", "A===", "====", "=", "AA=A", "\ud800", "$$$$"])
 def test_what_is_not_base64url_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (the text is the library's)
         from_text(wrong)

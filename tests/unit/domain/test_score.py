@@ -68,11 +68,17 @@ def as_defined(attempts: Sequence[Made], as_of: datetime) -> dict[str, object]:
     }
 
 
+def named(found: CourseScores) -> dict[str, object]:
+    return {name: getattr(found, name) for name in CourseScores.__struct_fields__}
+
+
 def shown(attempts: Sequence[Made], as_of: datetime) -> dict[str, object]:
     """What the worker shows of the same attempts."""
-    kept = [Attempt(micros(a.occurred_at), a.key, None if a.ratio is None else int(a.ratio * 10**6)) for a in attempts]
-    found = scores(unpack(rebuild(kept)), as_of)
-    return {name: getattr(found, name) for name in CourseScores.__struct_fields__}
+    kept = [
+        Attempt(micros(made.occurred_at), made.key, None if made.ratio is None else int(made.ratio * 10**6))
+        for made in attempts
+    ]
+    return named(scores(unpack(rebuild(kept)), as_of))
 
 
 def approximately(figures: dict[str, object]) -> dict[str, object]:
@@ -167,24 +173,24 @@ def test_the_example_of_the_page_in_whatever_order_it_arrives(
     rotation: int, as_of: datetime, mean_last_7d: float | None, mean_last_30d: float | None
 ) -> None:
     for events in (EXAMPLE[rotation:] + EXAMPLE[:rotation], (EXAMPLE[:rotation] + EXAMPLE[rotation:])[::-1]):
-        found = scores(unpack(rebuild(surviving(events))), as_of)
-        assert found == CourseScores(
-            definition="v1",
-            as_of=as_of,
-            attempts_total=5,
-            attempts_scored=4,
-            attempts_window=4,
-            mean_last_n=0.85,
-            mean_last_7d=mean_last_7d if mean_last_7d is None else pytest.approx(mean_last_7d, abs=1e-6),
-            mean_last_30d=mean_last_30d if mean_last_30d is None else pytest.approx(mean_last_30d, abs=1e-6),
-            ewma=pytest.approx(0.8569, abs=1e-12),
-            latest=1.1,
-            best=1.1,
-            trend=pytest.approx(0.12, abs=1e-12),
-            last_activity_at=datetime(2026, 3, 16, 10, tzinfo=UTC),
-            provisional=False,
-            over_max=True,
-        )
+        found = named(scores(unpack(rebuild(surviving(events))), as_of))
+        assert found == {
+            "definition": "v1",
+            "as_of": as_of,
+            "attempts_total": 5,
+            "attempts_scored": 4,
+            "attempts_window": 4,
+            "mean_last_n": 0.85,
+            "mean_last_7d": pytest.approx(mean_last_7d, abs=1e-6),
+            "mean_last_30d": pytest.approx(mean_last_30d, abs=1e-6),
+            "ewma": pytest.approx(0.8569, abs=1e-12),
+            "latest": 1.1,
+            "best": 1.1,
+            "trend": pytest.approx(0.12, abs=1e-12),
+            "last_activity_at": datetime(2026, 3, 16, 10, tzinfo=UTC),
+            "provisional": False,
+            "over_max": True,
+        }
 
 
 def test_without_attempts_there_is_nothing_to_compute_from() -> None:
@@ -210,14 +216,22 @@ def test_without_attempts_there_is_nothing_to_compute_from() -> None:
 def of(*ratios: int | None, at: datetime = NOW, as_of: datetime = NOW) -> CourseScores:
     """The figures of attempts one second apart that end at `at`."""
     made = [
-        Attempt(micros(at) - (len(ratios) - 1 - n) * 1_000_000, n << 32, ratio) for n, ratio in enumerate(ratios)
+        Attempt(micros(at) - (len(ratios) - 1 - n) * 1_000_000, n << 32, ratio)
+        for n, ratio in enumerate(ratios)
     ]
     return scores(unpack(rebuild(made)), as_of)
 
 
 def test_no_points_are_zero_and_not_nothing() -> None:
     found = of(0)
-    figures = [found.mean_last_n, found.mean_last_7d, found.mean_last_30d, found.ewma, found.latest, found.best]
+    figures = [
+        found.mean_last_n,
+        found.mean_last_7d,
+        found.mean_last_30d,
+        found.ewma,
+        found.latest,
+        found.best,
+    ]
     assert figures == [0.0] * 6
 
 
@@ -252,7 +266,10 @@ def test_ewma_by_hand(ratios: list[int], expected: float | None) -> None:
         ([600_000, 1_000_000, 700_000, 1_100_000], 0.12),
         ([0, 0, 0, 1_000_000], 0.3),
         ([50_000 * i for i in range(20)], 0.05),
-        ([0] * 10 + [1_000_000] * 10, 600 / 7980),  # 6 · Σ(2i − 19)r = 6 · 100, by n(n² − 1)
+        (
+            [0] * 10 + [1_000_000] * 10,
+            600 / 7980,
+        ),  # six times 100, the sum of (2i - 19)r, by n(n² - 1)
     ],
 )
 def test_trend_by_hand(ratios: list[int], expected: float | None) -> None:
@@ -263,7 +280,9 @@ def test_trend_by_hand(ratios: list[int], expected: float | None) -> None:
     ("ratios", "provisional"),
     [([], True), ([1], True), ([1, 1], True), ([1, None, 1, None], True), ([1, 1, 1], False)],
 )
-def test_fewer_than_three_scored_attempts_are_provisional(ratios: list[int | None], *, provisional: bool) -> None:
+def test_fewer_than_three_scored_attempts_are_provisional(
+    ratios: list[int | None], *, provisional: bool
+) -> None:
     assert of(*ratios).provisional is provisional
 
 
