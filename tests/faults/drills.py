@@ -1,0 +1,129 @@
+"""The drills themselves: each causes one failure on a stage at load and says when it is over."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import redis
+
+from tests.faults.stage import Stage, family, kill
+from worker.local.watching import wait_for
+
+
+class Drill(NamedTuple):
+    """One failure: its number and name, what causes it, and the stage it needs."""
+
+    number: int
+    name: str
+    act: Callable[[Stage], None]
+    tasks: int = 1
+    settings: Mapping[str, str] = {}
+    goal_seconds: float | None = None
+
+
+def kill_child(stage: Stage) -> None:
+    stage.observer.fault()
+    kill(stage.shards_of("a")[0])
+
+
+def kill_daemon(stage: Stage) -> None:
+    stage.observer.fault()
+    kill(family(stage.tasks["a"])["java"][0])
+
+
+def kill_task(stage: Stage) -> None:
+    """The task that holds more shards dies; the other takes them over."""
+    name = max(stage.tasks, key=lambda n: len(stage.shards_of(n)))
+    stage.observer.fault()
+    stage.tasks.pop(name).kill()
+
+
+def deploy(stage: Stage) -> None:
+    """A new task comes up, the old one is told to go."""
+    new = stage.session.start_task("new")
+    wait_for(lambda: new.ports is not None, new, seconds=30, what="the new task")
+    stage.hold(15)  # a deploy waits for health checks as well
+    old = stage.tasks.pop("a")
+    stage.tasks["new"] = new
+    stage.observer.fault()
+    old.stop()
+
+
+def restart_postgres(stage: Stage) -> None:
+    stage.observer.fault()
+    stage.session.stack.postgres.kill()
+    stage.session.stack.postgres.start()
+
+
+def postgres_away(stage: Stage) -> None:
+    stage.observer.fault()
+    stage.session.stack.postgres.kill()
+    stage.hold(60)
+    stage.session.stack.postgres.start()
+
+
+def redis_away(stage: Stage) -> None:
+    """Longer than the patience of 30 s: commits go on without the projection."""
+    stage.observer.fault()
+    stage.session.stack.valkey.kill()
+    stage.hold(60)
+    stage.session.stack.valkey.start()
+
+
+def redis_empty(stage: Stage) -> None:
+    valkey = stage.session.stack.valkey
+    stage.observer.fault()
+    valkey.kill()
+    shutil.rmtree(valkey.folder)
+    valkey.start()
+
+
+def flushall(stage: Stage) -> None:
+    stage.observer.fault()
+    with redis.Redis.from_url(stage.session.stack.endpoints.redis_url) as client:
+        client.flushall()
+
+
+def redis_stale(stage: Stage) -> None:
+    """Redis comes back as it was some seconds ago: a replica that lagged was promoted."""
+    valkey = stage.session.stack.valkey
+    replica = valkey.folder.with_name("replica")
+    valkey.stop()
+    shutil.copytree(valkey.folder, replica)
+    valkey.start()
+    stage.hold(5)
+    stage.observer.fault()
+    valkey.kill()
+    shutil.rmtree(valkey.folder)
+    replica.rename(valkey.folder)
+    valkey.start()
+
+
+def dynamodb_throttled(stage: Stage) -> None:
+    stage.observer.fault()
+    stage.session.stack.emulator.refuse({"dynamodb": 0.8})
+    stage.hold(60)
+    stage.session.stack.emulator.refuse({})
+
+
+def kinesis_throttled(stage: Stage) -> None:
+    stage.observer.fault()
+    stage.session.stack.emulator.refuse({"kinesis": 0.8})
+    stage.hold(60)
+    stage.session.stack.emulator.refuse({})
+
+
+DRILLS = (
+    Drill(1, "kill -9 of a shard process", kill_child),
+    Drill(2, "kill -9 of the daemon", kill_daemon, goal_seconds=10),
+    Drill(3, "kill -9 of a task, another takes over", kill_task, tasks=2, goal_seconds=20),
+    Drill(5, "deploy: new task up, SIGTERM to the old", deploy, goal_seconds=5),
+    Drill(6, "PostgreSQL killed and started", restart_postgres),
+    Drill(7, "PostgreSQL away 60 s", postgres_away),
+    Drill(8, "Redis killed, back empty", redis_empty),
+    Drill(9, "FLUSHALL under load", flushall),
+    Drill(10, "Redis back with old data", redis_stale),
+    Drill(14, "DynamoDB refuses 80 % for 60 s", dynamodb_throttled),
+    Drill(15, "Kinesis refuses 80 % for 60 s", kinesis_throttled),
+    Drill(21, "Redis away 60 s", redis_away),
+)

@@ -1,0 +1,116 @@
+"""Where a drill plays: a session with its tasks, a load, and someone who watches."""
+
+import dataclasses
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from tests.faults.load import Load, Say
+from tests.faults.observer import Observer
+from worker import wiring
+from worker.local.edges import Edges
+from worker.local.session import Session, Task
+from worker.local.watching import position, wait_for
+from worker.settings import load
+
+_PATIENCE = 240.0
+_JAVA = "software.amazon.kinesis.multilang.MultiLangDaemon"
+
+
+@dataclasses.dataclass
+class Stage:
+    """A running product at load."""
+
+    session: Session
+    edges: Edges
+    load: Load
+    observer: Observer
+    tasks: dict[str, Task]
+    say: Say
+
+    def hold(self, seconds: float) -> None:
+        """Let the fault last."""
+        threading.Event().wait(seconds)
+
+    def any_task(self) -> Task:
+        return next(iter(self.tasks.values()))
+
+    def shards_of(self, name: str) -> list[psutil.Process]:
+        """The shard processes of a task."""
+        return family(self.tasks[name])["shard"]
+
+    def await_recovery(self) -> None:
+        """Until the load is caught up with, after the fault."""
+        wait_for(
+            lambda: self.observer.recovered_after is not None,
+            self.any_task(),
+            seconds=_PATIENCE,
+            what="recovery",
+        )
+
+
+def family(task: Task) -> dict[str, list[psutil.Process]]:
+    """The processes of a task by kind: `java` and `shard`."""
+    found: dict[str, list[psutil.Process]] = {"java": [], "shard": []}
+    if task.process.pid is None:
+        return found
+    for process in psutil.Process(task.process.pid).children(recursive=True):
+        try:
+            command = process.cmdline()
+        except psutil.NoSuchProcess:
+            continue
+        if _JAVA in command:
+            found["java"].append(process)
+        elif command[-1:] == ["shard"]:
+            found["shard"].append(process)
+    return found
+
+
+def kill(process: psutil.Process) -> None:
+    """SIGKILL to one process of ours."""
+    os.kill(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def staged(
+    directory: Path, say: Say, *, tasks: int = 1, per_second: int = 1_000, settings: Mapping[str, str]
+) -> Iterator[Stage]:
+    """Everything up, both shards held, the load steady for some seconds."""
+    with Session(directory, lambda _line: None) as session:
+        try:
+            names = [chr(ord("a") + n) for n in range(tasks)]
+            running = {name: session.start_task(name, settings) for name in names}
+            first = next(iter(running.values()))
+            wait_for(
+                lambda: sum(len(family(t)["shard"]) for t in running.values()) == 2,
+                first,
+                seconds=90,
+                what="both shards held",
+            )
+            edges = wiring.edges(load(session.environment))
+            watching = wiring.edges(load(session.environment))
+            producing = Load(edges, per_second)
+            observer = Observer(watching.ledger, lambda: producing.sent)
+            stage = Stage(session, edges, producing, observer, running, say)
+            observer.start()
+            producing.start()
+            wait_for(
+                lambda: position(edges.ledger).accounting.read > 2 * per_second,
+                first,
+                seconds=60,
+                what="a steady load",
+            )
+            try:
+                yield stage
+            finally:
+                producing.stop()
+                observer.stop()
+                edges.close()
+                watching.close()
+        finally:
+            session.remove()
