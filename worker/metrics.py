@@ -19,8 +19,14 @@ CounterName = Literal[
     "states_dropped_total",
     "checkpoints_total",
     "daemon_starts_total",
+    "watchdog_restarts_total",
+    "leases_given_back_total",
+    "leaders_cleared_total",
+    "lease_table_failures_total",
 ]
-GaugeName = Literal["iterator_age_seconds", "degraded", "shards_held", "daemon_up"]
+GaugeName = Literal[
+    "iterator_age_seconds", "degraded", "halted", "shards_held", "daemon_up", "lease_table_away"
+]
 HistogramName = Literal["batch_events", "stage_seconds", "arrival_to_projected_seconds"]
 
 PREFIX = "edu_"
@@ -49,13 +55,19 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "states_dropped_total": Metric("Stale states removed by sweeps."),
     "checkpoints_total": Metric("KCL checkpoints by result.", ("shard", "result")),
     "daemon_starts_total": Metric("Starts of the KCL daemon by this supervisor.", ()),
+    "watchdog_restarts_total": Metric("Restarts of a daemon that lived and did not work.", ("reason",)),
+    "leases_given_back_total": Metric("Leases passed on at a stop, before they expired.", ()),
+    "leaders_cleared_total": Metric("Leader records removed because they stood still.", ()),
+    "lease_table_failures_total": Metric("Times that KCL's tables did not answer this supervisor.", ()),
 }
 
 GAUGES: Mapping[GaugeName, Metric] = {
     "iterator_age_seconds": Metric("How far the shard's last batch was behind the tip of the stream."),
     "degraded": Metric("1 while a dependency is away and the shard waits or runs without the projection."),
+    "halted": Metric("1 once the shard has halted on a flood of poison; a person must look."),
     "shards_held": Metric("Shards whose process was heard within 30 seconds.", ()),
     "daemon_up": Metric("1 while the KCL daemon runs.", ()),
+    "lease_table_away": Metric("1 while KCL's tables do not answer this supervisor.", ()),
 }
 
 HISTOGRAMS: Mapping[HistogramName, Metric] = {

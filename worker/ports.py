@@ -14,6 +14,7 @@ from uuid import UUID
 from worker.domain.accounting import Accounting
 from worker.domain.errors import Reason
 from worker.domain.event import Register, ScoreEvent
+from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
 from worker.domain.window import Attempt, Version
 from worker.metrics import CounterName, GaugeName, HistogramName
@@ -68,12 +69,13 @@ class DeadLetter(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """What one ledger transaction takes: whole records of one source, up to `high`."""
+    """What one ledger transaction takes: records of one source up to `high`, and the poison seen by then."""
 
     source: Source
     high: Position
     events: Sequence[Delivered]
     dead_letters: Sequence[DeadLetter] = ()
+    poison: PoisonWindow = dataclasses.field(default_factory=PoisonWindow)
 
     @property
     def read(self) -> int:
@@ -118,6 +120,7 @@ class Progress(NamedTuple):
     committed: Position
     projected: Position
     accounting: Accounting
+    poison: PoisonWindow = PoisonWindow()
 
 
 class Ledger(Protocol):
@@ -136,6 +139,9 @@ class Ledger(Protocol):
         """Make the batch's students and courses known, in transactions of their own, before `commit`.
 
         Returns the batch under each student's canonical key (they differ only after a re-keying).
+
+        Raises:
+            PoisonBatch: the data was refused.
         """
 
     def commit(self, batch: Batch) -> Committed:
@@ -146,10 +152,10 @@ class Ledger(Protocol):
         """
 
     def probe(self, batch: Batch) -> None:
-        """Try the merge and roll it back.
+        """Try `intern` and the merge, and roll the merge back.
 
         Raises:
-            PoisonBatch: `commit` would refuse this batch.
+            PoisonBatch: one of them refuses this batch.
         """
 
     def read(self, keys: Sequence[StateKey]) -> Mapping[StateKey, LedgerState]:
@@ -268,6 +274,66 @@ class Producer(Protocol):
         Raises:
             StreamUnavailable: not all were acknowledged; sending all of them again is harmless.
         """
+
+
+class Lease(NamedTuple):
+    """One row of KCL's lease table: who has a shard, and how far its records are done.
+
+    While a lease is being handed over by KCL, `owner` is who shall have it and `checkpoint_owner` who still
+    has it. `counter` moves with every renewal and every change of hands.
+    """
+
+    shard: str
+    owner: str | None
+    counter: int
+    checkpoint: str
+    checkpoint_owner: str | None = None
+
+    @property
+    def holder(self) -> str | None:
+        return self.checkpoint_owner or self.owner
+
+    @property
+    def finished(self) -> bool:
+        """Whether the shard was read to its end, so that nothing waits for an owner."""
+        return self.checkpoint == "SHARD_END"
+
+
+class Leader(NamedTuple):
+    """KCL's Leader record: the one worker that assigns leases; `version` changes with each of its beats."""
+
+    owner: str
+    version: str
+
+
+class LeaseTable(Protocol):
+    """KCL's tables, as far as a worker may touch them beside KCL. Any method may raise LeasesUnavailable.
+
+    A table that KCL has not made yet is empty. Every change is conditional on what was read, as KCL's own
+    are, so whoever still acts on an older reading loses the race instead of undoing a newer truth.
+    """
+
+    def leases(self) -> Sequence[Lease]:
+        """Every lease as it stands."""
+
+    def give_back(self, lease: Lease, heir: str | None) -> bool:
+        """Pass a lease on, to the heir or to nobody; False if it is not any more as it was read.
+
+        A lease that KCL is already handing over goes to the owner KCL chose. The counter moves, so that the
+        former holder's next renewal or checkpoint fails and it learns of its loss.
+        """
+
+    def workers(self) -> Mapping[str, int]:
+        """By worker id the time of its last report, of dead workers too; by the worker's own clock."""
+
+    def forget_worker(self, worker: str) -> None:
+        """Delete a worker's reports, so that nobody takes it for alive; its next report brings it back."""
+
+    def leader(self) -> Leader | None:
+        """The Leader record; None where nobody leads."""
+
+    def clear_leader(self, leader: Leader) -> bool:
+        """Delete the Leader record; False if it is not any more as it was read."""
 
 
 class Vault(Protocol):

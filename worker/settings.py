@@ -119,6 +119,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_grace_millis: Annotated[_Millis, Meta(description="time for children to finish at SIGTERM")] = (
         45_000
     )
+    poison_share: Annotated[
+        float,
+        Meta(gt=0, le=1, description="share of poison among the last `POISON_WINDOW` events that halts"),
+    ] = 0.05
+    poison_window: Annotated[int, Meta(ge=100, description="how many events that share is taken of")] = 10_000
+    poison_streak: Annotated[int, Meta(ge=1, description="poison events in a row that halt a shard")] = 500
+
+    give_back_seconds: Annotated[
+        float, Meta(gt=0, le=60, description="longest wait at a stop for the leases to be passed on")
+    ] = 5.0
+    look_seconds: Annotated[float, Meta(ge=1, le=10, description="time between looks at KCL's tables")] = 5.0
+    leader_patience_seconds: Annotated[
+        float,
+        Meta(
+            ge=35,
+            le=600,
+            description="a Leader record unchanged this long is cleared; a live one beats every 30 s",
+        ),
+    ] = 45.0
+    watchdog_silent_seconds: Annotated[
+        float, Meta(ge=30, description="a working shard unheard this long restarts the daemon")
+    ] = 90.0
+    watchdog_stuck_seconds: Annotated[
+        float,
+        Meta(ge=30, description="iterator age growing this long with nothing read restarts the daemon"),
+    ] = 300.0
+    watchdog_lease_seconds: Annotated[
+        float, Meta(ge=30, description="a lease of ours not renewed this long restarts the daemon")
+    ] = 60.0
     crash_limit: Annotated[int, Meta(ge=1, description="daemon crashes before the task gives up")] = 10
     crash_window_seconds: Annotated[int, Meta(ge=1, description="the time in which they count")] = 600
 
@@ -194,8 +223,17 @@ def masked(settings: Settings) -> dict[str, object]:
 
 
 def _hide_password(url: str) -> str:
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", f":{_MASK}@") if password else url
+    """Scheme, user, host, port and path of a URL; the mask alone where a password may be anywhere else."""
+    try:
+        parts = urlsplit(url)
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        return _MASK
+    if not parts.scheme or parts.fragment or "@" in parts.path + parts.query:
+        return _MASK
+    password = "" if parts.password is None else f":{_MASK}"
+    user = "" if parts.username is None else f"{parts.username}{password}@"
+    return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
 
 
 def _meta(field: msgspec.structs.FieldInfo, attribute: str) -> Any:

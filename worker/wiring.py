@@ -17,8 +17,9 @@ from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.redis import RedisProjection
 from worker.adapters.secrets import SecretsManager, keyring, master_key
 from worker.adapters.vault import EnvelopeVault, KmsMaster, LocalMaster
-from worker.domain.errors import LedgerUnavailable, ProjectionUnavailable, Unavailable
+from worker.domain.errors import LedgerUnavailable, PoisonFlood, ProjectionUnavailable, Unavailable
 from worker.domain.identity import Identity
+from worker.domain.poison import PoisonLimit
 from worker.kcl.heartbeat import HeartbeatSender
 from worker.kcl.record_processor import Heart, ShardProcessor
 from worker.settings import Settings
@@ -38,14 +39,18 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def client(settings: Settings, service: str) -> Any:
-    """A boto3 client of the configured region and endpoint."""
+def client(settings: Settings, service: str, *, attempts: int = 4, seconds: float = 10) -> Any:
+    """A boto3 client of the configured region and endpoint; each of its attempts may take `seconds`."""
     import boto3
     from botocore.config import Config
 
-    retries = {"mode": "standard", "total_max_attempts": 4}
+    retries = {"mode": "standard", "total_max_attempts": attempts}
     local: dict[str, Any] = {}
-    config: dict[str, Any] = {"retries": retries, "connect_timeout": 5, "read_timeout": 10}
+    config: dict[str, Any] = {
+        "retries": retries,
+        "connect_timeout": seconds / 2,
+        "read_timeout": seconds,
+    }
     if settings.mode == "local":
         # an emulator of this machine: it takes any credentials, and no proxy stands before it
         local = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -137,6 +142,7 @@ def policy(settings: Settings) -> Policy:
         checkpoint=CheckpointPolicy(timedelta(seconds=settings.checkpoint_seconds)),
         guard_every=timedelta(seconds=settings.guard_seconds),
         redis_patience=timedelta(seconds=settings.redis_patience_seconds),
+        poison=PoisonLimit(settings.poison_share, settings.poison_window, settings.poison_streak),
     )
 
 
@@ -147,7 +153,8 @@ def shard_processor(settings: Settings) -> ShardProcessor:
         heart = HeartbeatSender(settings.heartbeat_socket, shard_id)
 
         def pause(seconds: float, because: Exception) -> None:
-            heart.beat("waiting", f"{type(because).__name__}: {because}")
+            halted = isinstance(because, PoisonFlood)
+            heart.beat("halted" if halted else "waiting", f"{type(because).__name__}: {because}")
             time.sleep(seconds)
 
         books = ledger(settings)
@@ -168,8 +175,10 @@ def shard_processor(settings: Settings) -> ShardProcessor:
 def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
     """PID 1 of a worker task: supervise the KCL daemon until told to stop; its exit code."""
     from worker.adapters.kinesis import source_prefix
-    from worker.kcl import worker_id
+    from worker.adapters.leases import DynamoLeases
+    from worker.kcl import watchdog, worker_id
     from worker.kcl.daemon import JavaCommand, shard_executable
+    from worker.kcl.fleet import FleetPatience
     from worker.kcl.properties import DaemonProperties
     from worker.kcl.restart import RestartPolicy
     from worker.kcl.supervisor import Supervisor, SupervisorConfig
@@ -208,9 +217,19 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
             health_port=settings.health_port,
             metrics_port=settings.metrics_port,
             restart=RestartPolicy(settings.crash_limit, settings.crash_window_seconds),
+            give_back_seconds=settings.give_back_seconds,
+            fleet=FleetPatience(leader=settings.leader_patience_seconds, look=settings.look_seconds),
+            watchdog=watchdog.Patience(
+                silent=settings.watchdog_silent_seconds,
+                stuck=settings.watchdog_stuck_seconds,
+                lease=settings.watchdog_lease_seconds,
+                leader=2 * settings.leader_patience_seconds,
+            ),
         )
         command = JavaCommand(settings.java_bin or "java", settings.java_heap_mb)
-        return Supervisor(config, properties, command).run()
+        # a look is worth nothing once the next is due
+        leases = DynamoLeases(client(settings, "dynamodb", attempts=2, seconds=2), settings.application_name)
+        return Supervisor(config, properties, command, leases).run()
 
 
 def _patiently(step: Callable[[], T], pause: Callable[[float, Exception], None]) -> T:

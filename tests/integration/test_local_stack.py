@@ -17,9 +17,9 @@ import pytest
 import redis
 
 from worker.local import emulator
-from worker.local.process import StackError, packaged_file, process_ids
 from worker.local.cloud import Cloud, aws_client
 from worker.local.postgres import Postgres
+from worker.local.process import StackError, packaged_file, process_ids
 from worker.local.stack import Stack
 
 

@@ -1,7 +1,8 @@
 """The supervisor around a daemon of Python: restarts, orderly stops, and nobody left behind.
 
 This file is also the program of every process in these tests: `python test_supervisor.py ROLE ...`. The fake
-daemon starts one child that ignores SIGTERM and the end of its input, the worst that a shard process can do.
+daemon starts one child that ignores every signal and the end of its input, the worst that a shard process can
+do, or two that leave when they are asked to.
 """
 
 import contextlib
@@ -12,30 +13,79 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from worker import logs
-from worker.kcl.heartbeat import HeartbeatSender
+from worker.adapters.memory import MemoryLeases
+from worker.kcl.fleet import FleetPatience
+from worker.kcl.heartbeat import LEAVE, HeartbeatSender
 from worker.kcl.init_process import adopt_orphans, reap
 from worker.kcl.properties import DaemonProperties
 from worker.kcl.restart import RestartPolicy
 from worker.kcl.supervisor import Supervisor, SupervisorConfig
+from worker.kcl.watchdog import Patience
+from worker.ports import Leader, Lease
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARD = "shardId-000000000000"
+OTHER = "shardId-000000000001"
+WORKER = "w1"
 PATIENCE = 20.0
 ALARM = 60
 """No process of these tests outlives its alarm, whatever the supervisor does."""
 
 
 # --- the processes ---------------------------------------------------------------------------------------
+
+
+def note(state_dir: str | Path, what: str) -> None:
+    """Write down one effect; all processes of a test write into the same journal."""
+    with Path(state_dir, "journal").open("a") as journal:
+        journal.write(f"{what}\n")
+
+
+class Tables(MemoryLeases):
+    """KCL's tables with two leases of ours, which we also lead, and a live worker who could inherit."""
+
+    def __init__(self, state_dir: str, behaviour: str) -> None:
+        super().__init__()
+        self.state_dir = state_dir
+        self.rows = {shard: Lease(shard, WORKER, 7, "TRIM_HORIZON") for shard in (SHARD, OTHER)}
+        self.reports = {WORKER: 1, "heir": 1}
+        self.record = Leader(WORKER, "a")
+        self.away = behaviour == "away"
+        self.hangs = behaviour == "hanging"
+
+    def leases(self) -> Sequence[Lease]:
+        if self.hangs:
+            threading.Event().wait()
+        return super().leases()
+
+    def workers(self) -> Mapping[str, int]:
+        self.reports["heir"] += 1
+        Path(self.state_dir, f"look-{self.reports['heir']}").touch()
+        return super().workers()
+
+    def give_back(self, lease: Lease, heir: str | None) -> bool:
+        note(self.state_dir, f"{lease.shard} given to {heir}")
+        return super().give_back(lease, heir)
+
+    def forget_worker(self, worker: str) -> None:
+        if worker in self.reports:
+            note(self.state_dir, f"{worker} forgotten")
+        super().forget_worker(worker)
+
+    def clear_leader(self, leader: Leader) -> bool:
+        note(self.state_dir, f"{leader.owner} leads no more")
+        return super().clear_leader(leader)
 
 
 def supervise(state_dir: str, behaviour: str, pause: str = "0.05") -> int:
@@ -48,30 +98,46 @@ def supervise(state_dir: str, behaviour: str, pause: str = "0.05") -> int:
         health_host="127.0.0.1",
         health_port=0,
         metrics_port=0,
+        leave_seconds=PATIENCE if behaviour == "leave" else 0.1,
         stop_margin_seconds=0.5,
+        give_back_seconds=1.0,
+        fleet=FleetPatience(look=0.5),
+        watchdog=Patience(silent=0.5),
     )
     properties = DaemonProperties(
         executable_name="unused",
         application_name="app",
         stream_name="stream",
         region_name="ap-northeast-1",
-        worker_id="w1",
+        worker_id=WORKER,
         shutdown_grace_millis=500,
     )
-    return Supervisor(config, properties, lambda file: [*ROLE, "daemon", str(file), behaviour]).run()
+    tables = Tables(state_dir, behaviour)
+    return Supervisor(config, properties, lambda file: [*ROLE, "daemon", str(file), behaviour], tables).run()
 
 
 def daemon(properties_file: str, behaviour: str) -> int:
-    """A daemon with one child. Its behaviour: `serve`, `stubborn`, or the exit codes of its first lives."""
+    """A daemon with one child. Its behaviour: `serve`, `stubborn`, or the exit codes of its first lives.
+
+    `leave` has two children, and both leave when they are asked to; `silent` has one that works and is silent.
+    """
     signal.alarm(ALARM)
     state_dir = Path(properties_file).parent
     lives = state_dir / "lives"
     life = len(lives.read_text().splitlines()) if lives.exists() else 0
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "stubborn" else lambda *_: sys.exit(143))
-    child = subprocess.Popen([*ROLE, "child", str(state_dir)])
-    wait_for((state_dir / str(child.pid)).exists)
+
+    def terminated(*_: object) -> None:
+        note(state_dir, "daemon asked to end")
+        sys.exit(143)
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "stubborn" else terminated)
+    if behaviour == "leave":
+        started = [subprocess.Popen([*ROLE, "leaver", str(state_dir), shard]) for shard in (SHARD, OTHER)]
+    else:
+        started = [subprocess.Popen([*ROLE, "child", str(state_dir), behaviour])]
+    wait_for(lambda: all((state_dir / str(child.pid)).exists() for child in started))
     with lives.open("a") as file:
-        file.write(f"{os.getpid()} {child.pid}\n")
+        file.write(f"{' '.join(str(pid) for pid in (os.getpid(), *(child.pid for child in started)))}\n")
     codes = behaviour.split(",")
     if life < len(codes) and codes[life].isdigit():
         os._exit(int(codes[life]))
@@ -79,18 +145,38 @@ def daemon(properties_file: str, behaviour: str) -> int:
         signal.pause()
 
 
-def child(state_dir: str) -> int:
+def child(state_dir: str, behaviour: str) -> int:
     """A shard process that beats once and then hears nothing."""
     signal.alarm(ALARM)
+    signal.signal(LEAVE, signal.SIG_IGN)
     signalled = Path(state_dir, "child-signalled")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: signalled.touch())
     heart = HeartbeatSender(os.environ["HEARTBEAT_SOCKET"], SHARD)
     heart.count("transactions_total", 5)
-    heart.beat("waiting", "LedgerUnavailable")
+    if behaviour == "silent":
+        heart.beat("working")
+    else:
+        heart.beat("waiting", "LedgerUnavailable")
     sys.stderr.write('{"message": "from the child"}\n')
     sys.stderr.flush()
     Path(state_dir, str(os.getpid())).touch()
+    while True:
+        signal.pause()
+
+
+def leaver(state_dir: str, shard: str) -> int:
+    """A shard process that leaves when asked to; that of the second shard once the first is passed on."""
+    signal.alarm(ALARM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [LEAVE])
+    heart = HeartbeatSender(os.environ["HEARTBEAT_SOCKET"], shard)
+    heart.beat("working")
+    Path(state_dir, str(os.getpid())).touch()
+    signal.sigwait([LEAVE])
+    if shard == OTHER:
+        wait_for(lambda: f"{SHARD} given" in Path(state_dir, "journal").read_text())
+    note(state_dir, f"{shard} left")
+    heart.goodbye()
     while True:
         signal.pause()
 
@@ -152,13 +238,18 @@ class Run:
                 start_new_session=True,
             )
 
-    def lives(self) -> list[tuple[int, int]]:
-        """Process ids of each daemon and its child, in the order of their starts."""
+    def lives(self) -> list[tuple[int, ...]]:
+        """Process ids of each daemon and its children, in the order of their starts."""
         file = self.state_dir / "lives"
         lines = file.read_text().splitlines() if file.exists() else []
-        return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
+        return [tuple(int(pid) for pid in line.split()) for line in lines]
 
-    def wait_for_lives(self, number: int) -> list[tuple[int, int]]:
+    def journal(self) -> list[str]:
+        """What the processes did, in its order."""
+        file = self.state_dir / "journal"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def wait_for_lives(self, number: int) -> list[tuple[int, ...]]:
         wait_for(lambda: len(self.lives()) >= number)
         return self.lives()
 
@@ -250,6 +341,81 @@ def test_a_daemon_that_does_not_end_is_killed(start: Start) -> None:
     assert run.logged()[-1] | {"forced": True, "code": -signal.SIGKILL} == run.logged()[-1]
 
 
+def test_a_stop_passes_each_lease_on_when_its_shard_has_left_and_then_ends_the_daemon(start: Start) -> None:
+    run = start("leave")
+    run.wait_for_lives(1)
+    wait_for((run.state_dir / "look-4").exists)  # the heir's report was seen to move
+    assert run.stop() == 0
+    run.assert_nobody_left()
+    assert run.journal() == [
+        f"{WORKER} forgotten",
+        f"{SHARD} left",
+        f"{SHARD} given to heir",
+        f"{OTHER} left",
+        f"{OTHER} given to heir",
+        f"{WORKER} leads no more",
+    ]
+    told = {"message": "stopped", "code": -signal.SIGKILL, "orderly": True}
+    assert [entry for entry in run.logged() if entry | told == entry]
+
+
+def test_a_shard_that_does_not_leave_is_asked_by_the_daemon_and_its_lease_is_passed_on(start: Start) -> None:
+    run = start("serve")
+    run.wait_for_lives(1)
+    wait_for((run.state_dir / "look-4").exists)
+    assert run.stop() == 0
+    assert run.journal() == [
+        f"{WORKER} forgotten",
+        "daemon asked to end",
+        f"{WORKER} leads no more",
+        f"{SHARD} given to heir",
+        f"{OTHER} given to heir",
+    ]
+
+
+def test_a_daemon_that_was_given_up_leaves_nothing_under_its_name(start: Start) -> None:
+    run = start("1,0,1")
+    assert run.process.wait(PATIENCE) == 1
+    given = [line for line in run.journal() if "given to" in line]
+    assert [line.split()[0] for line in given] == [SHARD, OTHER]
+
+
+def test_a_killed_daemon_leads_no_more(start: Start) -> None:
+    run = start("serve")
+    ((daemon_pid, _),) = run.wait_for_lives(1)
+    os.kill(daemon_pid, signal.SIGKILL)
+    wait_for(lambda: f"{WORKER} leads no more" in run.journal())
+    assert not alive(daemon_pid)
+    assert "given" not in " ".join(run.journal())
+
+
+def test_a_silent_shard_restarts_the_daemon(start: Start) -> None:
+    run = start("silent")
+    ((daemon_pid, child_pid),) = run.wait_for_lives(1)
+    run.wait_for_lives(2)
+    assert not alive(daemon_pid)
+    assert not alive(child_pid)
+    assert 'edu_watchdog_restarts_total{reason="silent"}' in run.get("metrics", "/metrics")[1]
+    run.stop()
+    run.assert_nobody_left()
+
+
+@pytest.mark.parametrize("behaviour", ["away", "hanging"])
+def test_nothing_waits_for_tables_that_do_not_answer(start: Start, behaviour: str) -> None:
+    run = start(behaviour)
+    run.wait_for_lives(1)
+    wait_for(lambda: SHARD in run.get("health", "/readyz")[1])
+    assert run.get("health", "/healthz")[0] == 200
+    if behaviour == "away":
+        wait_for(lambda: "edu_lease_table_away 1.0" in run.get("metrics", "/metrics")[1])
+        assert json.loads(run.get("health", "/readyz")[1])["lease_tables"] == "away"
+        # looks go on failing, and are told of once
+        wait_for(lambda: "edu_lease_table_failures_total 3.0" in run.get("metrics", "/metrics")[1])
+        assert [entry["message"] for entry in run.logged()].count("lease tables away") == 1
+    assert run.stop() == 0
+    run.assert_nobody_left()
+
+
 def test_a_stop_in_the_pause_between_two_lives(start: Start) -> None:
     run = start("1", "60")
     wait_for(lambda: "daemon ended" in run.log.read_text())
@@ -306,7 +472,7 @@ def test_a_taken_port_ends_the_supervisor(tmp_path: Path) -> None:
         )
         before = signal.getsignal(signal.SIGTERM)
         with pytest.raises(OSError, match="in use"):
-            Supervisor(config, properties, lambda file: [str(file)]).run()
+            Supervisor(config, properties, lambda file: [str(file)], MemoryLeases()).run()
         assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -349,6 +515,7 @@ if __name__ == "__main__":
         "supervise": supervise,
         "daemon": daemon,
         "child": child,
+        "leaver": leaver,
         "adopt": adopt,
     }
     sys.exit(roles[sys.argv[1]](*sys.argv[2:]))

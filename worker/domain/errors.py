@@ -44,6 +44,10 @@ class PoisonBatch(Exception):
     """The ledger refused the batch for its data; bisect it and dead-letter the culprit."""
 
 
+class PoisonFlood(Exception):
+    """Too much of what arrives is poison: the shard halts until the decoder is mended or the limit raised."""
+
+
 class Unavailable(Exception):
     """A dependency is away; wait with jitter and try again, drop nothing."""
 
@@ -62,6 +66,10 @@ class StreamUnavailable(Unavailable):
 
 class CheckpointUnavailable(Unavailable):
     """The checkpoint could not be stored; the next one covers it."""
+
+
+class LeasesUnavailable(Unavailable):
+    """KCL's tables cannot be reached or refuse work for now; look again later."""
 
 
 class LeaseLost(Exception):

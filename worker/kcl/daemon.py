@@ -143,6 +143,12 @@ class Daemon:
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
 
+    def tell(self, pid: int, number: int) -> None:
+        """Send a signal to one member of the family; a process that is not of it is spared."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(pid) == self.pid:
+                os.kill(pid, number)
+
     def end(self, patience_seconds: float = 10.0) -> bool:
         """Kill whatever is left of the group and wait until it is gone.
 

@@ -9,7 +9,8 @@ or a start.
 import json
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -46,8 +47,11 @@ def healthz(phase: Phase, shards: Mapping[str, Heard], now: float) -> Answer:
     return _json(healthy, {"healthy": healthy, "daemon": phase, "silent_shards": unheard})
 
 
-def readyz(phase: Phase, shards: Mapping[str, Heard], now: float) -> Answer:
-    """200 while the daemon runs and every held shard works; else 503. The body tells each shard's state."""
+def readyz(phase: Phase, shards: Mapping[str, Heard], now: float, *, tables_away: bool = False) -> Answer:
+    """200 while the daemon runs, every held shard works and KCL's tables answer; else 503.
+
+    The body tells each shard's state.
+    """
     told = {
         shard: {
             "status": "silent" if silent(heard, now) else heard.status,
@@ -56,8 +60,10 @@ def readyz(phase: Phase, shards: Mapping[str, Heard], now: float) -> Answer:
         }
         for shard, heard in sorted(shards.items())
     }
-    ready = phase == "running" and all(state["status"] == "working" for state in told.values())
-    return _json(ready, {"ready": ready, "daemon": phase, "shards": told})
+    working = all(state["status"] == "working" for state in told.values())
+    ready = phase == "running" and working and not tables_away
+    tables = "away" if tables_away else "answer"
+    return _json(ready, {"ready": ready, "daemon": phase, "lease_tables": tables, "shards": told})
 
 
 def exposition(registry: CollectorRegistry) -> Answer:
@@ -99,6 +105,27 @@ class HttpServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def serving(
+    host: str,
+    health_port: int,
+    probes: Mapping[str, Callable[[], Answer]],
+    metrics_port: int,
+    registry: CollectorRegistry,
+) -> Iterator[dict[str, int]]:
+    """Probes and Prometheus, each on a port of its own; the ports by what they serve.
+
+    Raises:
+        OSError: a port is taken.
+    """
+    scrapes = {"/metrics": lambda: exposition(registry)}
+    with (
+        closing(HttpServer(host, health_port, probes)) as probed,
+        closing(HttpServer(host, metrics_port, scrapes)) as scraped,
+    ):
+        yield {"health": probed.port, "metrics": scraped.port}
 
 
 class _Server(ThreadingHTTPServer):

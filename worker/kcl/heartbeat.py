@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import signal
 import socket
 import struct
 import threading
@@ -24,6 +25,9 @@ from worker.metrics import HISTOGRAMS, CounterName, GaugeName, HistogramName
 
 _LONGEST_DETAIL = 200
 _GOODBYE_MICROSECONDS = 500_000
+
+LEAVE = signal.SIGUSR1
+"""The only word in the other direction: the supervisor asks a shard process to checkpoint and say goodbye."""
 
 Status: TypeAlias = Literal["working", "waiting", "halted"]
 _Word: TypeAlias = Literal["working", "waiting", "halted", "goodbye"]

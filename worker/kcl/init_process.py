@@ -34,6 +34,12 @@ class Signals:
         """The socket, for a selector."""
         return self._reader.fileno()
 
+    def wake(self) -> None:
+        """Wake the selector; from any thread."""
+        # full is as good as written, and after the end nobody waits
+        with contextlib.suppress(OSError):
+            self._writer.send(b"\0")
+
     def drain(self) -> None:
         """Take the bytes that woke the selector."""
         with contextlib.suppress(BlockingIOError):

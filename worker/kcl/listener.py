@@ -23,12 +23,18 @@ _LONGEST_PATH = 108
 
 @dataclasses.dataclass(frozen=True)
 class Heard:
-    """The last word of the process that holds a shard; `at` in monotonic seconds."""
+    """The last word of the process that holds a shard, and how it gets on.
+
+    `at` in monotonic seconds; `read` counts the events read by this process, `age` is the iterator age of its
+    last batch in seconds.
+    """
 
     pid: int
     at: float
     status: Status
     detail: str
+    read: float = 0.0
+    age: float = 0.0
 
 
 class Totals(Protocol):
@@ -64,15 +70,23 @@ class HeartbeatListener:
         path: where to bind; a socket left by a dead supervisor is replaced.
         totals: takes the deltas.
         clock: monotonic seconds, the same as the senders'.
+        on_goodbye: told the shard that a process gave up in good order.
 
     Raises:
         OSError: the path is too long or not writable.
     """
 
-    def __init__(self, path: Path, totals: Totals, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path,
+        totals: Totals,
+        clock: Callable[[], float] = time.monotonic,
+        on_goodbye: Callable[[str], None] = lambda _shard: None,
+    ) -> None:
         self._path = path
         self._totals = totals
         self._clock = clock
+        self._on_goodbye = on_goodbye
         self._heard: Mapping[str, Heard] = {}
         self._decoder = msgspec.json.Decoder(Beat)
         path.unlink(missing_ok=True)
@@ -119,9 +133,16 @@ class HeartbeatListener:
         self._totals.add(beat)
         # replaced, never changed: the health threads read it without a lock
         others = {shard: heard for shard, heard in self._heard.items() if shard != beat.shard}
+        known = self._heard.get(beat.shard)
         if beat.status != "goodbye":
-            at = min(beat.at, self._clock())
-            self._heard = {**others, beat.shard: Heard(beat.pid, at, beat.status, beat.detail)}
-        elif beat.shard in self._heard and self._heard[beat.shard].pid == beat.pid:
+            self._heard = {**others, beat.shard: self._word(beat, beat.status, known)}
+        elif known is not None and known.pid == beat.pid:
             self._heard = others
             self._totals.forget(beat.shard)
+            self._on_goodbye(beat.shard)
+
+    def _word(self, beat: Beat, status: Status, known: Heard | None) -> Heard:
+        before = known if known is not None and known.pid == beat.pid else Heard(beat.pid, 0.0, status, "")
+        read = sum(value for name, _, value in beat.counters if name == "events_read_total")
+        age = dict(beat.gauges).get("iterator_age_seconds", before.age)
+        return Heard(beat.pid, min(beat.at, self._clock()), status, beat.detail, before.read + read, age)

@@ -48,6 +48,11 @@ class ShardProcessor:
         self._pipeline: Pipeline
         self._heart: Heart
         self._lost = False
+        self._leaving = False
+
+    def leave(self) -> None:
+        """Give the shard up at the next call; safe in a signal handler."""
+        self._leaving = True
 
     def initialize(self, call: Any) -> None:
         def start() -> None:
@@ -58,33 +63,53 @@ class ShardProcessor:
         self._guard(start)
 
     def process_records(self, call: Any) -> None:
+        def take() -> None:
+            self._pipeline.process([self._record(record) for record in call.records])
+            self._settle(call, at_once=False)
+
         def work() -> None:
             self._heart.gauge("iterator_age_seconds", (call.millis_behind_latest or 0) / 1000)
-            if not self._lost:
-                self._pipeline.process([self._record(record) for record in call.records])
-                self._settle(call, at_once=False)
-            self._heart.beat("working")
+            if not self._leaving:
+                self._unless_lost(take)
+            if self._leaving:  # perhaps only since a moment ago
+                self._unless_lost(lambda: self._settle(call, at_once=True))
+                self._lost = True  # records are the next owner's from here on
+                self._heart.goodbye()
+            else:
+                self._heart.beat("working")
 
         self._guard(work)
 
     def shutdown_requested(self, call: Any) -> None:
-        self._guard(lambda: self._settle(call, at_once=True))
+        self._guard(lambda: self._unless_lost(lambda: self._settle(call, at_once=True)))
 
     def shard_ended(self, call: Any) -> None:
-        def end() -> None:
+        def finish() -> None:
             self._pipeline.finish()  # ending a shard is for good
             self._settle(call, at_once=True)
             KclCheckpointer(call.checkpointer).end()
+
+        def end() -> None:
+            self._unless_lost(finish)
             self._heart.goodbye()
 
         self._guard(end)
 
     def lease_lost(self, call: Any) -> None:  # noqa: ARG002
-        self._guard(self._heart.goodbye)
+        def leave() -> None:
+            self._heart.goodbye()
+
+        self._guard(leave)
 
     def _settle(self, call: Any, *, at_once: bool) -> None:
+        self._pipeline.settle(KclCheckpointer(call.checkpointer), at_once=at_once)
+
+    def _unless_lost(self, step: Callable[[], None]) -> None:
+        """Losing a lease is everyday life in a fleet: what is unfinished is the next owner's."""
+        if self._lost:
+            return
         try:
-            self._pipeline.settle(KclCheckpointer(call.checkpointer), at_once=at_once)
+            step()
         except LeaseLost:
             log.warning("lease lost: another worker owns the shard now")
             self._lost = True

@@ -2,7 +2,8 @@
 
 stdout belongs to the protocol, so it is taken away from everything else before anything can print. SIGTERM
 and Ctrl-C reach the whole process group; the child must finish its batch, so it ignores them and leaves when
-its stdin closes.
+its stdin closes. SIGUSR1 is the supervisor's word that the task stops: the child checkpoints at the next call
+and takes no more records.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 
 from amazon_kclpy import kcl
 
+from worker.kcl.heartbeat import LEAVE
 from worker.kcl.record_processor import ShardProcessor
 
 
@@ -18,6 +20,7 @@ def run(processor: ShardProcessor) -> int:
     """Serve the daemon until it closes stdin."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(LEAVE, lambda _number, _frame: processor.leave())
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         sys.stdout = sys.stderr

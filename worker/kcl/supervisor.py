@@ -5,8 +5,13 @@ under its own id takes its leases back at once. So every exit is answered with a
 daemon that keeps dying is given up, for the platform to replace the task. Between two lives nothing of the
 first may be left: a shard process that outlived its daemon would write beside its successor.
 
+At a stop KCL would let the leases expire and wait seconds for nothing. So the shard processes are asked to
+leave, each checkpoints and says goodbye, its lease is passed on at that moment, and with the last goodbye
+Java has nothing left to do and is ended. Only shards that do not say goodbye are left to KCL's own way.
+
 Everything happens on one thread, in `_attend`: heartbeats, signals, ended children, deadlines. Only the
-daemon's output and the HTTP routes have threads of their own, so that a slow probe holds nothing up.
+daemon's output, the HTTP routes and KCL's tables have threads of their own, so that nothing slow holds the
+rest up.
 """
 
 import contextlib
@@ -19,6 +24,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,17 +32,23 @@ from prometheus_client import CollectorRegistry
 
 from worker.kcl import daemon_log, health
 from worker.kcl.daemon import Daemon, replace_file
+from worker.kcl.fleet import Fleet, FleetPatience
+from worker.kcl.heartbeat import LEAVE
 from worker.kcl.init_process import Signals, adopt_orphans, reap
+from worker.kcl.lease_desk import LeaseDesk
 from worker.kcl.listener import HeartbeatListener, socket_folder
 from worker.kcl.properties import DaemonProperties, render
 from worker.kcl.restart import RestartPolicy
 from worker.kcl.totals import ShardTotals
+from worker.kcl.watchdog import Patience, Watchdog
 from worker.kcl.worker_id import file_name
+from worker.ports import LeaseTable
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
-_AS_ASKED = (None, 0, 128 + signal.SIGTERM, -signal.SIGTERM)
-"""Exit codes after SIGTERM: never started, Java's 143, and the bare signal before Java's handler stood."""
+_AS_ASKED = (None, 0, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)
+"""Exit codes at a stop: never started, Java's 143, the bare signal before Java's handler stood, and ours
+after the last goodbye."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +62,11 @@ class SupervisorConfig:
         health_host: address of both HTTP servers.
         health_port: `/healthz` and `/readyz`; 0 picks a free port.
         metrics_port: Prometheus' `/metrics`; 0 picks a free port.
+        leave_seconds: how long shard processes may take to leave by themselves before KCL asks them too.
         stop_margin_seconds: how long past the daemon's own grace it may take to end before it is killed.
+        give_back_seconds: how long a stop may wait for KCL's tables once the daemon has ended.
+        fleet: how often to look at KCL's tables, and when other workers and their leader count as dead.
+        watchdog: when our own daemon counts as not working.
     """
 
     state_dir: Path
@@ -59,7 +75,11 @@ class SupervisorConfig:
     health_host: str = "0.0.0.0"  # noqa: S104 - the platform's probes come from outside the container
     health_port: int = 8080
     metrics_port: int = 9102
+    leave_seconds: float = 2.0
     stop_margin_seconds: float = 15.0
+    give_back_seconds: float = 5.0
+    fleet: FleetPatience = dataclasses.field(default_factory=FleetPatience)
+    watchdog: Patience = dataclasses.field(default_factory=Patience)
 
 
 class _Ending(NamedTuple):
@@ -80,6 +100,7 @@ class Supervisor:
         config: what it needs to know.
         properties: what the daemon is told.
         command: gives the daemon's command line for a properties file (see `daemon.JavaCommand`).
+        leases: KCL's tables.
         registry: gets the metrics; a new one by default.
         clock: monotonic seconds, the same as the shard processes'.
         jitter: a random number in [0, 1).
@@ -90,6 +111,7 @@ class Supervisor:
         config: SupervisorConfig,
         properties: DaemonProperties,
         command: Callable[[Path], Sequence[str]],
+        leases: LeaseTable,
         *,
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -98,6 +120,7 @@ class Supervisor:
         self._config = config
         self._properties = properties
         self._command = command
+        self._leases = leases
         self._registry = registry or CollectorRegistry()
         self._clock = clock
         self._jitter = jitter
@@ -106,8 +129,15 @@ class Supervisor:
         self._socket_name = f"{name}.sock"
         self._phase: health.Phase = "starting"
         self._daemon: Daemon | None = None
-        self._totals = ShardTotals({"daemon_up": self._up, "shards_held": self._shards_held})
+        self._totals = ShardTotals(
+            {
+                "daemon_up": lambda: float(self._daemon is not None),
+                "lease_table_away": lambda: float(self._desk.away),
+                "shards_held": self._shards_held,
+            }
+        )
         self._registry.register(self._totals)
+        self._watchdog = Watchdog(properties.worker_id, self._fleet(), config.watchdog)
 
     def run(self) -> int:
         """Keep the daemon running.
@@ -124,29 +154,43 @@ class Supervisor:
             self._signals = opened.enter_context(Signals())
             folder = opened.enter_context(socket_folder(self._config.state_dir, self._socket_name))
             self._socket_file = folder / self._socket_name
-            self._listener = HeartbeatListener(self._socket_file, self._totals, self._clock)
-            opened.callback(self._listener.close)
+            hearing = HeartbeatListener(self._socket_file, self._totals, self._clock, self._said_goodbye)
+            self._listener = opened.enter_context(closing(hearing))
+            self._desk = LeaseDesk(
+                self._leases,
+                self._properties.worker_id,
+                self._fleet(),
+                self._totals.count,
+                look_seconds=self._config.fleet.look,
+                clock=self._clock,
+                wake=self._signals.wake,
+            )
             self._selector = opened.enter_context(selectors.DefaultSelector())
             self._selector.register(self._signals, selectors.EVENT_READ, self._signals.drain)
             self._selector.register(self._listener, selectors.EVENT_READ, self._listener.receive)
             self._serve(opened)
-            opened.callback(self._leave_nothing)
-            return self._supervise()
+            # only after an error of our own: a life that was seen to its end has cleared itself
+            opened.callback(lambda: self._daemon and self._daemon.end())
+            self._desk.start()
+            opened.callback(self._desk.close)
+            code = self._supervise()
+            self._desk.settle()
+            self._attend(lambda: self._desk.settled, self._config.give_back_seconds)
+            return code
 
     def _serve(self, opened: contextlib.ExitStack) -> None:
-        questions = {
+        probes = {
             "/healthz": lambda: health.healthz(self._phase, self._listener.heard, self._clock()),
-            "/readyz": lambda: health.readyz(self._phase, self._listener.heard, self._clock()),
+            "/readyz": lambda: health.readyz(
+                self._phase, self._listener.heard, self._clock(), tables_away=self._desk.away
+            ),
         }
-        host = self._config.health_host
-        probes = health.HttpServer(host, self._config.health_port, questions)
-        opened.callback(probes.close)
-        scrapes = health.HttpServer(
-            host, self._config.metrics_port, {"/metrics": lambda: health.exposition(self._registry)}
+        config, registry = self._config, self._registry
+        serving = health.serving(
+            config.health_host, config.health_port, probes, config.metrics_port, registry
         )
-        opened.callback(scrapes.close)
-        ports = {"health": probes.port, "metrics": scrapes.port, "pid": os.getpid()}
-        replace_file(self._config.state_dir / "ports.json", json.dumps(ports))
+        ports = {**opened.enter_context(serving), "pid": os.getpid()}
+        replace_file(config.state_dir / "ports.json", json.dumps(ports))
         _log.info("supervisor listens", extra={"ports": ports, "worker_id": self._properties.worker_id})
 
     def _supervise(self) -> int:
@@ -174,13 +218,15 @@ class Supervisor:
         except OSError as error:
             _log.error("daemon not started", extra={"error": str(error)})
             return _Ending(None, forced=False, cleared=True)
-        self._attend(lambda: self._signals.stop or daemon.poll() is not None)
-        forced = daemon.poll() is None and not self._stop(daemon)
+        self._attend(lambda: self._signals.stop or daemon.poll() is not None or self._bitten())
+        forced = self._signals.stop and daemon.poll() is None and not self._stop(daemon)
         cleared = daemon.end()
         # the last words of the dead still count, and only then are their shards free
         self._listener.receive()
         self._listener.forget_all()
         self._daemon = None
+        if cleared:
+            self._desk.daemon_ended()
         return _Ending(daemon.poll(), forced, cleared)
 
     def _start(self) -> Daemon:
@@ -191,25 +237,46 @@ class Supervisor:
             self._command(self._properties_file), environment, daemon_log.take_stdout, daemon_log.take_stderr
         )
         self._phase = "running"
+        self._watchdog.begin(self._clock())
         self._totals.count("daemon_starts_total")
         _log.info("daemon started", extra={"daemon_pid": daemon.pid})
         return daemon
 
     def _stop(self, daemon: Daemon) -> bool:
-        """Ask the daemon to end and wait as long as it may take; whether it did."""
+        """Ask every shard process to leave and wait as long as it may take; whether the daemon may end."""
         self._phase = "stopping"
         patience = self._properties.shutdown_grace_millis / 1000 + self._config.stop_margin_seconds
         _log.info("stopping", extra={"patience_seconds": patience})
+        self._desk.leave()
+        for heard in self._listener.heard.values():
+            daemon.tell(heard.pid, LEAVE)
+
+        def nobody_left() -> bool:
+            return daemon.poll() is not None or not self._listener.heard
+
+        if self._attend(nobody_left, self._config.leave_seconds):
+            return True
+        # a shard that is given no records does not come to leave: KCL has another way to ask
         daemon.terminate()
-        return self._attend(lambda: daemon.poll() is not None, patience)
+        return self._attend(nobody_left, patience)
+
+    def _said_goodbye(self, shard: str) -> None:
+        if self._phase == "stopping":
+            self._desk.give_back(shard)
+
+    def _bitten(self) -> bool:
+        """Whether the watchdog wants the daemon restarted."""
+        bite = self._watchdog.bite(self._listener.heard, self._desk.look, self._clock())
+        if bite is None:
+            return False
+        self._totals.count("watchdog_restarts_total", reason=bite.reason)
+        _log.error("daemon does not work", extra=bite._asdict())
+        return True
 
     def _stopped(self, ending: _Ending) -> int:
         orderly = ending.cleared and not ending.forced and ending.code in _AS_ASKED
-        _log.log(
-            logging.INFO if orderly else logging.ERROR,
-            "stopped",
-            extra={"orderly": orderly, **ending._asdict()},
-        )
+        level = logging.INFO if orderly else logging.ERROR
+        _log.log(level, "stopped", extra={"orderly": orderly, **ending._asdict()})
         return 0 if orderly else 1
 
     def _attend(self, until: Callable[[], bool], seconds: float | None = None) -> bool:
@@ -225,13 +292,8 @@ class Supervisor:
                 reap(keep=self._daemon.pid if self._daemon else None)
         return True
 
-    def _leave_nothing(self) -> None:
-        # only after an error of our own: a life that was seen to its end has cleared itself
-        if self._daemon is not None:
-            self._daemon.end()
-
-    def _up(self) -> float:
-        return float(self._daemon is not None)
+    def _fleet(self) -> Fleet:
+        return Fleet(self._properties.worker_id, self._properties.max_leases, self._config.fleet)
 
     def _shards_held(self) -> float:
         now = self._clock()

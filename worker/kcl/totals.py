@@ -39,10 +39,10 @@ class ShardTotals(Collector):
         self._buckets: dict[str, dict[_Values, list[int]]] = {name: {} for name in HISTOGRAMS}
         self._sums: dict[str, dict[_Values, float]] = {name: {} for name in HISTOGRAMS}
 
-    def count(self, name: CounterName, value: float = 1) -> None:
-        """Add to a counter of the supervisor's own, which has no labels."""
+    def count(self, name: CounterName, value: float = 1, **labels: str) -> None:
+        """Add to a counter of the supervisor's own, which belongs to no shard; from any thread."""
         with self._lock:
-            _add(self._counters[name], (), value)
+            _add(self._counters[name], _values(COUNTERS[name].labels, labels, ""), value)
 
     def add(self, beat: Beat) -> None:
         """Add a beat's deltas; a metric that this version does not know is left out."""

@@ -12,7 +12,7 @@ from worker.local.process import ServerProcess, packaged_file
 
 
 class Valkey:
-    """A Valkey server at `url`; a kill or restart keeps its port and what it acknowledged, which lies in `folder`."""
+    """A Valkey server at `url`; a kill keeps its port and what it acknowledged, which lies in `folder`."""
 
     def __init__(self, folder: Path, log: Path, *, port: int) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"

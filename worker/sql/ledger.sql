@@ -28,7 +28,8 @@ INSERT INTO source_progress (source) VALUES (%(source)s) ON CONFLICT DO NOTHING
 
 -- name: progress
 SELECT source, seq, sub, projected_seq, projected_sub,
-       read, applied, revised, duplicate, superseded, redelivered, erased, dead_lettered
+       read, applied, revised, duplicate, superseded, redelivered, erased, dead_lettered,
+       poison_buckets, poison_streak
 FROM source_progress
 WHERE %(source)s::text IS NULL OR source = %(source)s
 ORDER BY source
@@ -140,6 +141,8 @@ SET seq = CASE WHEN (seq, sub) < (%(seq)s, %(sub)s) THEN %(seq)s ELSE seq END,
     redelivered = redelivered + %(redelivered)s,
     erased = erased + %(erased)s,
     dead_lettered = dead_lettered + %(dead_lettered)s,
+    poison_buckets = %(poison_buckets)s::int[],
+    poison_streak = %(poison_streak)s,
     updated_at = now()
 WHERE source = %(source)s
 

@@ -12,6 +12,13 @@ from worker.ports import Batch, Delivered, Ledger
 from worker.stream.decoding import refused
 
 
+def poisoned(batch: Batch) -> list[bool]:
+    """For each event of the batch in its order whether it is poison."""
+    order = [((d.position, d.number), False) for d in batch.events]
+    order += [((letter.position, letter.number), True) for letter in batch.dead_letters]
+    return [bad for _, bad in sorted(order)]
+
+
 def without_poison(batch: Batch, ledger: Ledger) -> Batch:
     """The same batch with every event that the ledger refuses turned into a dead letter.
 

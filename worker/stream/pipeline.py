@@ -22,8 +22,10 @@ from worker.domain.errors import (
     LedgerBehindCheckpoint,
     LedgerUnavailable,
     PoisonBatch,
+    PoisonFlood,
     ProjectionUnavailable,
 )
+from worker.domain.poison import PoisonLimit, PoisonWindow
 from worker.domain.position import ORIGIN, Position
 from worker.ports import (
     Batch,
@@ -41,12 +43,13 @@ from worker.ports import (
 )
 from worker.stream.checkpointing import CheckpointPolicy
 from worker.stream.decoding import Decoder, Limits, batches
-from worker.stream.failures import without_poison
+from worker.stream.failures import poisoned, without_poison
 from worker.stream.projecting import plan, rebuilt
 from worker.stream.retrying import Backoff
 from worker.stream.sweeping import lost_writes, sweep
 
 T = TypeVar("T")
+_HALT_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Policy:
     guard_every: timedelta = timedelta(seconds=5)
     redis_patience: timedelta = timedelta(seconds=30)
     backoff: Backoff = dataclasses.field(default_factory=Backoff)
+    poison: PoisonLimit = dataclasses.field(default_factory=PoisonLimit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +102,7 @@ class Pipeline:
         self._checkpointed = ORIGIN
         self._checkpointed_at: datetime | None = None
         self._guarded_at: datetime | None = None
+        self._poison = PoisonWindow()
         self._adrift = False
         self._degraded = False
 
@@ -111,6 +116,7 @@ class Pipeline:
         if checkpoint is not None and checkpoint > progress.committed:
             raise LedgerBehindCheckpoint
         self._floor = progress.projected
+        self._poison = progress.poison
 
     def process(self, records: Sequence[Record]) -> None:
         """Take records all the way into ledger and projection; returns when they are there.
@@ -162,6 +168,7 @@ class Pipeline:
     def _journey(self, batch: Batch) -> None:
         batch, loaded, committed = self._until_ledger(lambda: self._commit(batch))
         self._committed = max(self._committed, batch.high)
+        self._poison = batch.poison
         self._count(batch, committed)
         marker = None if loaded is None else self._project(batch, loaded, committed)
         if marker is not None:
@@ -170,17 +177,32 @@ class Pipeline:
 
     def _commit(self, batch: Batch) -> tuple[Batch, Loaded | None, Committed]:
         """One transaction, from its start: after an unknown outcome it is simply made again."""
-        batch = self._ledger.intern(batch)
+        try:
+            return self._transact(batch)
+        except PoisonBatch:
+            # The keys may be fewer then; states of the others stay claimed, which only costs a rebuild.
+            return self._transact(without_poison(batch, self._ledger))
+
+    def _transact(self, batch: Batch) -> tuple[Batch, Loaded | None, Committed]:
+        batch = self._ledger.intern(self._within_limit(batch))
         with self._timed("load"):
             loaded = self._until_projection(lambda: self._load(batch))
         with self._timed("commit"):
-            try:
-                return batch, loaded, self._ledger.commit(batch)
-            except PoisonBatch:
-                batch = without_poison(batch, self._ledger)
-        # The keys may be fewer now; states of the others stay claimed, which only costs a rebuild.
-        loaded = self._until_projection(lambda: self._load(batch))
-        return batch, loaded, self._ledger.commit(batch)
+            return batch, loaded, self._ledger.commit(batch)
+
+    def _within_limit(self, batch: Batch) -> Batch:
+        """The batch with its poison counted; halts for good, committing nothing, where that is too much.
+
+        The way out is a new process: with a mended decoder, or a higher limit.
+        """
+        window, too_much = self._poison.after(poisoned(batch), self._policy.poison)
+        if too_much:
+            self._metrics.gauge("halted", 1)
+        while too_much:
+            self._pause(
+                _HALT_SECONDS, PoisonFlood(f"{window.poison} poisoned events, {window.streak} in a row")
+            )
+        return dataclasses.replace(batch, poison=window)
 
     def _load(self, batch: Batch) -> Loaded:
         while True:
@@ -207,7 +229,10 @@ class Pipeline:
             nonlocal look
             seen, planned = look or self._reload(batch)
             look = None
+            delays = self._policy.backoff.delays(self._chance)
             while not self._projection.write(self._source, seen.marker, batch.high, planned):
+                # Two writers in step could take each other's claims for ever.
+                self._pause(next(delays), ProjectionUnavailable("another writer was faster"))
                 seen, planned = self._reload(batch)
             return max(batch.high, seen.marker or ORIGIN)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from worker.local import java
-from worker.local.process import StackError
 from worker.local.java import find_java, parse_major_version
+from worker.local.process import StackError
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.local.process import recompute as module
+from worker.local import recompute as module
 from worker.local.compare import compare
 from worker.local.recompute import attempt_key, recompute
 

@@ -32,16 +32,24 @@ _PASSES = ("08", "25006", "25P02", "25P03", "28", "40", "53", "55", "57", "58", 
 _POISON = "22"
 
 
-def disposition(sqlstate: str | None) -> type[Exception]:
-    """What an SQLSTATE asks for: waiting, a dead letter, or the end of the process.
-
-    None stands for errors the server had no word in: the connection is gone.
-    """
-    if sqlstate is None or sqlstate.startswith(_PASSES):
+def disposition(error: psycopg.Error) -> type[Exception]:
+    """What an error asks for: waiting, a dead letter, or the end of the process."""
+    if error.sqlstate is None:
+        return _of_the_client(error)
+    if error.sqlstate.startswith(_PASSES):
         return LedgerUnavailable
-    if sqlstate.startswith(_POISON):
+    if error.sqlstate.startswith(_POISON):
         return PoisonBatch
     return Fatal
+
+
+def _of_the_client(error: psycopg.Error) -> type[Exception]:
+    """The server had no word in it: a value that cannot be sent, a wrong call, or the connection is gone."""
+    if isinstance(error, psycopg.DataError):
+        return PoisonBatch
+    if isinstance(error, psycopg.ProgrammingError | psycopg.NotSupportedError | psycopg.InterfaceError):
+        return Fatal
+    return LedgerUnavailable
 
 
 class Session:
@@ -71,7 +79,7 @@ class Session:
                 self._connection = self._connect()
             yield self._connection
         except psycopg.Error as error:
-            kind = disposition(error.sqlstate)
+            kind = disposition(error)
             if kind is not PoisonBatch:
                 self.close()
             summary = f"{type(error).__name__} (SQLSTATE {error.sqlstate})"
@@ -87,11 +95,17 @@ class Session:
         connection: Connection = psycopg.connect(
             self._conninfo(), autocommit=True, options=_OPTIONS, application_name="edu-worker", **_KEEPALIVE
         )
+        try:
+            self._check(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, connection: Connection) -> None:
         row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
         if row is None or row[0]:
-            connection.close()
             msg = "connected to a reader; the ledger is written on the writer"
             raise LedgerUnavailable(msg)
         if self._prepare is not None:
             connection.execute(self._prepare)
-        return connection

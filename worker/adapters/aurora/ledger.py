@@ -4,8 +4,10 @@ Integer references stay inside a call: they are looked up anew for every batch o
 restored database can never meet references of its lost future.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from worker.adapters.aurora.statements import statements
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable
 from worker.domain.event import ratio_micros
+from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
 from worker.domain.window import Attempt, Version
 from worker.ports import (
@@ -85,7 +88,7 @@ class AuroraLedger:
             d._replace(event=msgspec.structs.replace(d.event, student_key=canonical[d.event.student_key]))
             for d in batch.events
         ]
-        return Batch(batch.source, batch.high, events, batch.dead_letters)
+        return dataclasses.replace(batch, events=events)
 
     def commit(self, batch: Batch) -> Committed:
         # Sealing may need the key service; never while the transaction holds its locks.
@@ -96,6 +99,7 @@ class AuroraLedger:
                 return self._merge_and_advance(connection, batch, refs, buried)
 
     def probe(self, batch: Batch) -> None:
+        batch = self.intern(batch)
         with self._session.connection() as connection:
             refs = self._refs(connection, batch)
             with connection.transaction(force_rollback=True):
@@ -109,6 +113,7 @@ class AuroraLedger:
             rows = connection.execute(self._sql["read"], parameters, binary=True).fetchall()
         for order, birth, version, key, score, max_score, occurred, lagging in rows:
             if lagging:
+                self._session.close()  # the endpoint leads to the new writer, this connection never will
                 msg = "this PostgreSQL is a reader now"
                 raise LedgerUnavailable(msg)
             versions[order] = Version(birth, version)
@@ -216,8 +221,13 @@ class AuroraLedger:
         accounting = done.accounting
         counts = {outcome.value: accounting[outcome] for outcome in Outcome}
         position = {"seq": batch.high.sequence, "sub": batch.high.sub_sequence}
+        poison = {
+            "poison_buckets": list(chain.from_iterable(batch.poison.buckets)),
+            "poison_streak": batch.poison.streak,
+        }
         connection.execute(
-            self._sql["advance"], {"source": batch.source, "read": accounting.read, **counts, **position}
+            self._sql["advance"],
+            {"source": batch.source, "read": accounting.read, **counts, **position, **poison},
         )
         return Committed(accounting, done.touched())
 
@@ -274,7 +284,11 @@ def _staged(order: int, delivered: Delivered, refs: Refs) -> tuple[Any, ...]:
 
 
 def _progress(row: Sequence[Any]) -> Progress:
-    counts = {outcome: int(count) for outcome, count in zip(Outcome, row[6:], strict=True)}
+    _, seq, sub, projected_seq, projected_sub, read, *counts, buckets, streak = row
+    outcomes = {outcome: int(count) for outcome, count in zip(Outcome, counts, strict=True)}
     return Progress(
-        Position(int(row[1]), row[2]), Position(int(row[3]), row[4]), Accounting(int(row[5]), counts)
+        Position(int(seq), sub),
+        Position(int(projected_seq), projected_sub),
+        Accounting(int(read), outcomes),
+        PoisonWindow(tuple(zip(buckets[::2], buckets[1::2], strict=True)), streak),
     )

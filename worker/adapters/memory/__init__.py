@@ -9,11 +9,13 @@ from worker.adapters.memory.edges import (
     MemoryProducer,
     MemoryVault,
 )
+from worker.adapters.memory.leases import MemoryLeases
 from worker.adapters.memory.ledger import MemoryLedger
 from worker.adapters.memory.projection import MemoryProjection
 
 __all__ = [
     "MemoryCheckpointer",
+    "MemoryLeases",
     "MemoryLedger",
     "MemoryMetrics",
     "MemoryProducer",

@@ -1,5 +1,6 @@
 """The Ledger port in a few dictionaries: registers, versions, progress."""
 
+import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ class MemoryLedger:
             )
             for d in batch.events
         ]
-        return Batch(batch.source, batch.high, events, batch.dead_letters)
+        return dataclasses.replace(batch, events=events)
 
     def commit(self, batch: Batch) -> Committed:
         self._reach()
@@ -89,7 +90,10 @@ class MemoryLedger:
                 self._bump(key)
             accounting = Accounting(batch.read, counts)
             self._progress[batch.source] = Progress(
-                max(progress.committed, batch.high), progress.projected, progress.accounting + accounting
+                max(progress.committed, batch.high),
+                progress.projected,
+                progress.accounting + accounting,
+                batch.poison,
             )
             touched = [
                 Touched(key, self._versions.get(key), key in inserts, inserts.get(key)) for key in batch.keys

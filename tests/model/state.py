@@ -1,0 +1,223 @@
+"""What the three stores and the processes hold. Positions and events count from 1; 0 is "none yet".
+
+Everything is a tuple, so that a state can be looked up among those already seen. Fields called a ghost are
+read by the invariants alone: no step of the protocol looks at them.
+"""
+
+from typing import NamedTuple, TypeAlias
+
+Order: TypeAlias = tuple[int, ...]
+"""Where an event stands among the writers of its attempt; the greatest wins."""
+
+
+class Event(NamedTuple):
+    """A graded attempt, or the void of one. `key` is a student in a course; keys count from 0."""
+
+    key: int
+    attempt: int
+    graded_at: int
+    void: bool = False
+    digest: int = 0
+
+
+class Version(NamedTuple):
+    birth: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"v{self.number}" if self.birth in (0, 1) else f"v{self.number} of birth {self.birth}"
+
+
+class Mark(NamedTuple):
+    """A marker in Redis: a position, and how often the marker moved since without passing it."""
+
+    position: int = 0
+    again: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.position}+{self.again}" if self.again else f"{self.position}"
+
+
+class Token(NamedTuple):
+    """Random bytes: a claim on a state, or a link of a sweep's chain."""
+
+    holder: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"a claim of {self.holder}"
+
+
+class Held(NamedTuple):
+    """A state in Redis: the scored attempts that it was computed from."""
+
+    version: Version
+    content: tuple[int, ...]
+    truth: tuple[int, ...]
+    """Ghost: the registers of the key in the ledger at that version."""
+
+    def __str__(self) -> str:
+        return str(self.version)
+
+
+Value: TypeAlias = Held | Token | None
+Header: TypeAlias = Version | Token | None
+"""What a script compares: the first 17 bytes."""
+
+
+def header(value: Value) -> Header:
+    return value.version if isinstance(value, Held) else value
+
+
+class Ledger(NamedTuple):
+    """PostgreSQL."""
+
+    registers: tuple[int, ...]  # per attempt the event that stands
+    versions: tuple[Version | None, ...]  # per key
+    births: int
+    progress: tuple[int, ...]  # per source
+    floors: tuple[int, ...]  # per source, then the deletions
+    closed: tuple[bool, ...]
+    erased: tuple[bool, ...]  # per key: its tombstone
+    horizons: tuple[Order, ...]  # per key: events up to here are refused
+    applied: int  # the counter that the software keeps
+    deleted: int
+
+
+class Redis(NamedTuple):
+    """One primary."""
+
+    values: tuple[Value, ...]  # per key
+    markers: tuple[Mark, ...]  # per source, then the deletions
+    chain: Token | None = None
+
+
+class Script(NamedTuple):
+    """One call to Redis: the name of a function in `redis`, and its arguments."""
+
+    name: str
+    arguments: tuple[object, ...]
+
+
+class Batch(NamedTuple):
+    """One ledger transaction: (position, event) pairs, and the last record that it completes."""
+
+    high: int
+    events: tuple[tuple[int, int], ...]
+
+    def __str__(self) -> str:
+        return ", ".join(f"e{event}" for _, event in self.events)
+
+
+class Touched(NamedTuple):
+    """What a transaction found of a key; `inserts` None demands a rebuild."""
+
+    key: int
+    version: Version | None
+    bumped: bool
+    inserts: tuple[int, ...] | None
+    truth: tuple[int, ...]
+
+
+class Planned(NamedTuple):
+    """What the final script shall do with a key: set, assert, delete; `rebuild` asks the ledger before."""
+
+    key: int
+    expected: Header
+    act: str
+    value: Held | None = None
+
+    def __str__(self) -> str:
+        return f"{self.act} key {self.key}" + (f" to {self.value}" if self.value else "")
+
+
+class Sweep(NamedTuple):
+    """A sweep under way; `back` is the phase that it interrupted."""
+
+    back: str
+    targets: tuple[Mark, ...] = ()
+    chain: Token | None = None
+    page: int = 0
+    versions: tuple[tuple[int, Version | None], ...] = ()
+
+
+class Worker(NamedTuple):
+    """One process that reads one source: the fields of `Pipeline`, and what its journey carries."""
+
+    phase: str = "off"
+    committed: int = 0
+    projected: int = 0
+    floor: Mark = Mark()
+    adrift: bool = False
+    batches: tuple[Batch, ...] = ()  # the rest of this call; the first is under way
+    seen: Mark = Mark()
+    loaded: tuple[Value, ...] = ()
+    plan: tuple[Planned, ...] = ()
+    sweep: Sweep | None = None
+    # only where a guard is missing
+    touched: tuple[Touched, ...] = ()
+    glimpse: tuple[bool, ...] = ()
+    uncounted: int = 0
+
+
+class Reader(NamedTuple):
+    """One read by the API that found no state, or one older than the reader has seen in the ledger."""
+
+    phase: str
+    key: int
+    expected: Header = None
+    value: Held | None = None
+
+
+class Deletion(NamedTuple):
+    """An erase or retention job on the key of its own number; `number` is its place among deletions."""
+
+    phase: str = "waiting"
+    number: int = 0
+
+
+class Budget(NamedTuple):
+    """How many faults of each kind may still happen."""
+
+    crash: int = 0
+    lease: int = 0  # a second worker takes the source over while the first lives on
+    evict: int = 0
+    flush: int = 0
+    failover: int = 0
+    away: int = 0  # a call to Redis fails, its outcome unknown
+    answer: int = 0  # the answer to a COMMIT is lost
+    turn: int = 0  # a sweeping worker's session is cut, and another one gets the turn
+    read: int = 0
+
+
+class State(NamedTuple):
+    """Everything at one moment."""
+
+    ledger: Ledger
+    redis: Redis
+    replica: Redis | None
+    flying: Script | None  # sent, given up, and not yet executed
+    checkpoints: tuple[int, ...]  # per source
+    owners: tuple[int, ...]  # per source the worker that holds its lease
+    workers: tuple[Worker, ...]
+    reader: Reader | None
+    deletions: tuple[Deletion, ...]
+    budget: Budget
+
+
+class Step(NamedTuple):
+    """A way on, told as a template and what fills it; faults are not needed to come to rest."""
+
+    after: State
+    template: str
+    details: tuple[object, ...] = ()
+    fault: bool = False
+
+    def __str__(self) -> str:
+        return self.template.format(*(_told(detail) for detail in self.details))
+
+
+def _told(detail: object) -> str:
+    if type(detail) is tuple:
+        return ", ".join(map(_told, detail)) or "nothing"
+    return "nothing" if detail is None else str(detail)
