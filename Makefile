@@ -61,6 +61,14 @@ unit: $(VENV)/.dev ## the tests that start nothing
 test: lint ## lint, types, import contracts and all tests, the real daemon included
 	$(BIN)/python -m pytest
 
+.PHONY: faults
+faults: $(VENV)/.dev ## every drill at load, with a table; DRILLS="1 2 9" for some
+	$(BIN)/python -m tests.faults $(DRILLS)
+
+.PHONY: model
+model: $(VENV)/.dev ## the protocol's model, every configuration (many minutes)
+	$(BIN)/python -m tests.model --all
+
 .PHONY: clean
 clean: ## delete the state folder, the virtual environment and all caches
 	@if [ -x $(BIN)/python ] && [ -d $(STATE) ]; then \

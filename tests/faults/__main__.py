@@ -60,8 +60,8 @@ def run(drill: Drill, per_second: int, say: Say) -> Result:
         stage.hold(8)  # the load goes on: what the fault has spoilt must show
         pause, recovered = stage.observer.longest_pause, stage.observer.recovered_after
         stage.load.stop()
-        wait_until_quiet(stage.edges, stage.any_task(), stage.load.sent)
-        proof = prove(stage.edges, stage.session.stack.endpoints.database_url, stage.load)
+        wait_until_quiet(stage.edges, stage.any_task(), stage.load.sent + drill.poison)
+        proof = prove(stage.edges, stage.session.stack.endpoints.database_url, stage.load, drill.poison)
         return Result(drill.number, drill.name, proof, pause, recovered)
 
 

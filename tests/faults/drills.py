@@ -2,12 +2,17 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import NamedTuple
 
+import psutil
 import redis
 
 from tests.faults.stage import Stage, family, kill
 from worker.local.watching import wait_for
+
+POISON = 1_200
+"""Poisoned events of the flood; the default limit is 500 in a row."""
 
 
 class Drill(NamedTuple):
@@ -19,6 +24,7 @@ class Drill(NamedTuple):
     tasks: int = 1
     settings: Mapping[str, str] = {}
     goal_seconds: float | None = None
+    poison: int = 0
 
 
 def kill_child(stage: Stage) -> None:
@@ -99,6 +105,35 @@ def redis_stale(stage: Stage) -> None:
     valkey.start()
 
 
+def poison_flood(stage: Stage) -> None:
+    """More poison in a row than the limit allows: the shard halts; a new task with a higher limit goes on."""
+    stage.observer.fault()
+    stage.edges.producer.put_raw(b"\n".join([b"{poison}"] * POISON), 0)
+    wait_for(
+        lambda: any(ready["status"] == "halted" for ready in stage.readiness("a").values()),
+        stage.tasks["a"],
+        seconds=60,
+        what="a halted shard",
+    )
+    stage.tasks.pop("a").kill()
+    raised = {"POISON_SHARE": "1", "POISON_STREAK": str(10 * POISON)}
+    stage.tasks["a"] = stage.session.start_task("a", raised)
+
+
+def frozen_task(stage: Stage) -> None:
+    """A task is stopped in the middle for 60 s and wakes as a former owner that does not know it."""
+    name = max(stage.tasks, key=lambda n: len(stage.shards_of(n)))
+    frozen = stage.tasks[name]
+    assert frozen.process.pid is not None
+    tree = [psutil.Process(frozen.process.pid), *chain(*family(frozen).values())]
+    stage.observer.fault()
+    for process in tree:
+        process.suspend()
+    stage.hold(60)
+    for process in tree:
+        process.resume()
+
+
 def dynamodb_throttled(stage: Stage) -> None:
     stage.observer.fault()
     stage.session.stack.emulator.refuse({"dynamodb": 0.8})
@@ -125,5 +160,7 @@ DRILLS = (
     Drill(10, "Redis back with old data", redis_stale),
     Drill(14, "DynamoDB refuses 80 % for 60 s", dynamodb_throttled),
     Drill(15, "Kinesis refuses 80 % for 60 s", kinesis_throttled),
+    Drill(16, "poison flood halts the shard", poison_flood, poison=POISON),
+    Drill(19, "a task frozen for 60 s wakes up", frozen_task, tasks=2),
     Drill(21, "Redis away 60 s", redis_away),
 )

@@ -4,17 +4,20 @@ import dataclasses
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
 import psutil
 
 from tests.faults.load import Load, Say
 from tests.faults.observer import Observer
 from worker import wiring
 from worker.local.edges import Edges
-from worker.local.session import Session, Task
+from worker.local.session import SHARDS, Session, Task
 from worker.local.watching import position, wait_for
 from worker.settings import load
 
@@ -44,10 +47,23 @@ class Stage:
         """The shard processes of a task."""
         return family(self.tasks[name])["shard"]
 
+    def readiness(self, name: str) -> dict[str, dict[str, str]]:
+        """What `/readyz` of a task says of its shards."""
+        ports = self.tasks[name].ports
+        if ports is None:
+            return {}
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['health']}/readyz", timeout=2) as answer:
+                body = answer.read()
+        except urllib.error.HTTPError as error:
+            body = error.read()
+        shards: dict[str, dict[str, str]] = orjson.loads(body).get("shards", {})
+        return shards
+
     def await_recovery(self) -> None:
-        """Until the load is caught up with, after the fault."""
+        """Until both shards are held and the load is caught up with, after the fault."""
         wait_for(
-            lambda: self.observer.recovered_after is not None,
+            lambda: held(self.tasks.values()) == SHARDS and self.observer.recovered_after is not None,
             self.any_task(),
             seconds=_PATIENCE,
             what="recovery",
@@ -71,6 +87,11 @@ def family(task: Task) -> dict[str, list[psutil.Process]]:
     return found
 
 
+def held(tasks: Iterable[Task]) -> int:
+    """How many shards have a process in these tasks."""
+    return sum(len(family(task)["shard"]) for task in tasks)
+
+
 def kill(process: psutil.Process) -> None:
     """SIGKILL to one process of ours."""
     os.kill(process.pid, signal.SIGKILL)
@@ -87,7 +108,7 @@ def staged(
             running = {name: session.start_task(name, settings) for name in names}
             first = next(iter(running.values()))
             wait_for(
-                lambda: sum(len(family(t)["shard"]) for t in running.values()) == 2,
+                lambda: held(running.values()) == SHARDS,
                 first,
                 seconds=90,
                 what="both shards held",
