@@ -59,7 +59,7 @@ unit: $(VENV)/.dev ## the tests that start nothing
 
 .PHONY: test
 test: lint ## lint, types, import contracts and all tests, the real daemon included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: faults
 faults: $(VENV)/.dev ## every drill at load, with a table; DRILLS="1 2 9" for some
