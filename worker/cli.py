@@ -47,11 +47,17 @@ def daemon(_: argparse.Namespace) -> int:
 
 
 def shard(_: argparse.Namespace) -> int:
-    from worker import wiring
     from worker.kcl.shard import run
+    from worker.kcl.warming import Processor, Warming
 
     settings = _settings(role="shard")
-    return run(wiring.shard_processor(settings))
+
+    def make() -> Processor:
+        from worker import wiring  # takes most of the start
+
+        return wiring.shard_processor(settings)
+
+    return run(Warming(make))
 
 
 def migrate(_: argparse.Namespace) -> int:

@@ -11,9 +11,7 @@ WORDS = {"erase": "an ERASE", "lifted": "an ERASE", "retain": "RETENTION"}
 
 def steps(world: World, state: State) -> Iterator[Step]:
     """Every way on for the deletions; number i deletes key i."""
-    for key, (deletion, kind) in enumerate(
-        zip(state.deletions, world.configuration.deletions, strict=True)
-    ):
+    for key, (deletion, kind) in enumerate(zip(state.deletions, world.configuration.deletions, strict=True)):
         if deletion.phase == "waiting" and state.ledger.versions[key] is not None:
             books, number = ledger.delete(world, state.ledger, key, kind)
             yield Step(

@@ -4,6 +4,7 @@ import gc
 import time
 from array import array
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from tests.model import deleting, faults, invariants, pipeline, reading
@@ -76,10 +77,11 @@ class Search:
 
     def _visit(self, at: int) -> Violation | None:
         world, state = self._world, self._states[at]
-        broken = invariants.violation(world, state)
+        resting = invariants.at_rest(world, state)
+        broken = invariants.violation(world, state, resting)
         if broken is not None:
             return broken
-        if invariants.at_rest(world, state):
+        if resting:
             self._resting.append(at)
         for step in successors(world, state):
             number = self._number(step.after, at)
@@ -139,7 +141,7 @@ class Search:
                 for step in successors(self._world, self._states[here])
                 if step.after == self._states[there]
             )
-            for here, there in zip(way, way[1:], strict=False)
+            for here, there in pairwise(way)
         ]
 
 

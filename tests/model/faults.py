@@ -26,7 +26,9 @@ def steps(world: World, state: State) -> Iterator[Step]:
         yield from lose_answer(world, _spend(state, "answer"))
     if state.flying is not None:
         late, _ = redis.run(world, state.redis, state.flying)
-        yield Step(state._replace(redis=late, flying=None), "Redis executes the late {}", (state.flying.name,))
+        yield Step(
+            state._replace(redis=late, flying=None), "Redis executes the late {}", (state.flying.name,)
+        )
 
 
 def _spend(state: State, kind: str) -> State:
@@ -79,7 +81,10 @@ def evict(world: World, state: State) -> Iterator[Step]:
         if state.redis.values[key] is not None:
             values = replaced(state.redis.values, key, None)
             yield Step(
-                state._replace(redis=state.redis._replace(values=values)), "Redis EVICTS key {}", (key,), fault=True
+                state._replace(redis=state.redis._replace(values=values)),
+                "Redis EVICTS key {}",
+                (key,),
+                fault=True,
             )
 
 
@@ -116,9 +121,7 @@ def lose_redis(world: World, state: State) -> Iterator[Step]:
                 (went, end) for went in pipeline.failed(world, worker) for end in ends
             ):
                 words = (w, told, script.name, outcome, went[1])
-                yield Step(
-                    put(after, w, went[0]), "W{} {}finds Redis AWAY ({} {}) and {}", words, fault=True
-                )
+                yield Step(put(after, w, went[0]), "W{} {}finds Redis AWAY ({} {}) and {}", words, fault=True)
 
 
 def lose_answer(world: World, state: State) -> Iterator[Step]:

@@ -15,12 +15,12 @@ class Violation(NamedTuple):
     because: str
 
 
-def violation(world: World, state: State) -> Violation | None:
+def violation(world: World, state: State, resting: bool) -> Violation | None:
     """The first invariant that this state violates."""
     for name, check in _ALWAYS.items():
         for because in check(world, state):
             return Violation(name, because)
-    if at_rest(world, state):
+    if resting:
         for because in rests_right(world, state):
             return Violation(AT_REST, because)
     return None
@@ -31,6 +31,13 @@ def checkpoint_within_floor(world: World, state: State) -> Iterator[str]:
         checkpoint, floor = state.checkpoints[source], state.ledger.floors[source]
         if checkpoint > floor:
             yield f"source {source} is checkpointed at {checkpoint}, its floor is {floor}"
+
+
+def floor_is_projected(world: World, state: State) -> Iterator[str]:
+    for source in world.sources:
+        floor, proven = state.ledger.floors[source], state.proven[source]
+        if floor > proven:
+            yield f"the floor of source {source} is {floor}, but Redis has only seen {proven}"
 
 
 def floor_within_ledger(world: World, state: State) -> Iterator[str]:
@@ -61,8 +68,8 @@ def projected_or_visible(world: World, state: State) -> Iterator[str]:
 
 def states_are_true(world: World, state: State) -> Iterator[str]:
     for key, value in enumerate(state.redis.values):
-        if isinstance(value, Held) and value.content != world.scored(value.truth):
-            yield f"Redis holds key {key} at {value} as {value.content}, the ledger had {world.scored(value.truth)}"
+        if isinstance(value, Held) and value.content != (truth := world.scored(value.truth)):
+            yield f"Redis holds key {key} at {value} as {value.content}, the ledger had {truth}"
 
 
 def accounting_closes(world: World, state: State) -> Iterator[str]:
@@ -80,9 +87,7 @@ def erased_stays_erased(world: World, state: State) -> Iterator[str]:
 
 def at_rest(world: World, state: State) -> bool:
     """Everything is delivered and checkpointed, nobody is at work, and no loss is in sight."""
-    if state.reader is not None or state.flying is not None or _loss_is_visible(world, state):
-        return False
-    if any(deletion.phase == "unlink" for deletion in state.deletions):
+    if state.reader is not None or state.flying is not None:
         return False
     for w, worker in enumerate(state.workers):
         source = world.configuration.workers[w]
@@ -94,19 +99,18 @@ def at_rest(world: World, state: State) -> bool:
         done = worker.committed == state.checkpoints[source] == end and not worker.uncounted
         if state.owners[source] != w or worker.phase != "idle" or worker.adrift or not done:
             return False
-    return True
+    return not _loss_is_visible(world, state)
 
 
 def rests_right(world: World, state: State) -> Iterator[str]:
     """At rest the ledger is the last writer of each attempt, and Redis is the ledger."""
-    if not world.configuration.mortal:
-        wanted = [0] * len(world.attempts)
-        for event in {e for stream in world.streams for record in stream for e in record}:
-            attempt = world.events[event].attempt
-            if not _excused(world, state, event) and world.orders[event] > world.orders[wanted[attempt]]:
-                wanted[attempt] = event
-        if tuple(wanted) != state.ledger.registers:
-            yield f"the ledger holds {state.ledger.registers}, the last writers are {tuple(wanted)}"
+    wanted = [0] * len(world.attempts)
+    for event in world.lasting:
+        attempt = world.events[event].attempt
+        if not _excused(world, state, event) and world.orders[event] > world.orders[wanted[attempt]]:
+            wanted[attempt] = event
+    if tuple(wanted) != state.ledger.registers:
+        yield f"the ledger holds {state.ledger.registers}, the last writers are {tuple(wanted)}"
     for key, value in enumerate(state.redis.values):
         if isinstance(value, Held):
             version = state.ledger.versions[key]
@@ -159,13 +163,21 @@ def _may_be_gone(world: World, state: State, source: int) -> bool:
     return source in world.parent.values() and state.checkpoints[source] == len(world.streams[source])
 
 
+CHECKPOINT = "checkpoint within floor"
+FLOOR = "floor within projection"
+LEDGER = "floor within ledger"
+TRUE = "no false state"
+ACCOUNTING = "accounting closes"
+ERASED = "erased stays erased"
+PROJECTED = "projected or visibly lost"
 AT_REST = "at rest Redis is the ledger is the last writer"
 COMES_TO_REST = "comes to rest without further faults"
 _ALWAYS: dict[str, Callable[[World, State], Iterator[str]]] = {
-    "checkpoint within floor": checkpoint_within_floor,
-    "floor within ledger": floor_within_ledger,
-    "no false state": states_are_true,
-    "accounting closes": accounting_closes,
-    "erased stays erased": erased_stays_erased,
-    "projected or visibly lost": projected_or_visible,
+    CHECKPOINT: checkpoint_within_floor,
+    FLOOR: floor_is_projected,
+    LEDGER: floor_within_ledger,
+    TRUE: states_are_true,
+    ACCOUNTING: accounting_closes,
+    ERASED: erased_stays_erased,
+    PROJECTED: projected_or_visible,
 }

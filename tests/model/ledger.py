@@ -1,6 +1,6 @@
 """What PostgreSQL does in one transaction or one statement: the statements of `worker/sql/ledger.sql`."""
 
-from tests.model.state import Batch, Held, Ledger, Planned, Touched, Version, header
+from tests.model.state import Batch, Held, Ledger, Planned, Row, Touched, Version, header
 from tests.model.world import World, replaced
 
 
@@ -116,11 +116,11 @@ def advance_floor(ledger: Ledger, place: int, position: int) -> Ledger:
     return ledger._replace(floors=replaced(ledger.floors, place, max(position, ledger.floors[place])))
 
 
-def versions_from(ledger: Ledger, page: int) -> tuple[tuple[int, Version | None], ...]:
+def rows_from(ledger: Ledger, page: int) -> tuple[Row, ...]:
     """The next page of a sweep: the first row at or after key `page`."""
     for key in range(page, len(ledger.versions)):
         if ledger.versions[key] is not None:
-            return ((key, ledger.versions[key]),)
+            return (Row(key, ledger.versions[key]),)
     return ()
 
 
@@ -145,6 +145,7 @@ def lift(world: World, ledger: Ledger, key: int) -> Ledger:
     """An operator lifts a tombstone: what was delivered until now stays refused."""
     return ledger._replace(
         erased=replaced(ledger.erased, key, False),
+        lifted=replaced(ledger.lifted, key, True),
         horizons=replaced(ledger.horizons, key, horizon(world, ledger, key)),
     )
 

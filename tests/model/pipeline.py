@@ -7,7 +7,7 @@ that faults can come between: a call may fail with its script executed, not exec
 from collections.abc import Iterator
 
 from tests.model import ledger, projecting, redis, sweeping
-from tests.model.state import Mark, Script, State, Step, Value, Worker
+from tests.model.state import Call, Mark, Script, State, Step, Value, Worker
 from tests.model.world import World, fresh, put, replaced
 
 
@@ -38,7 +38,7 @@ def deliver(world: World, state: State, w: int) -> Iterator[tuple[Worker, str]]:
     end = len(world.streams[source])
     for count in range(1, 1 + min(world.configuration.records_a_call, end - worker.committed)):
         batches = world.batches(source, worker.committed, count)
-        told = f"is given records {worker.committed + 1} to {worker.committed + count} and "
+        told = f"is given {count} record{'s' if count > 1 else ''} after {worker.committed} and "
         yield _next_batch(world, worker._replace(batches=batches)), told
 
 
@@ -60,11 +60,20 @@ def act(world: World, state: State, w: int, worker: Worker, told: str) -> Iterat
     if script is not None:
         answer, reply = redis.run(world, state.redis, script)
         done = answered(world, worker, script, reply)
-        yield Step(
-            put(state._replace(redis=answer), w, done), "W{} {}{}", (w, told, _story(script, reply, done))
-        )
+        after = put(state._replace(redis=answer), w, done)
+        yield Step(_prove(world, after, w, worker), "W{} {}{}", (w, told, Call(script, reply, done.phase)))
         return
     yield from _ASKS_LEDGER[worker.phase](world, state, w, worker, told)
+
+
+def _prove(world: World, state: State, w: int, before: Worker) -> State:
+    """The ghost of what is projected: a final script that held, or a sweep that let its worker land."""
+    worker, source = state.workers[w], world.configuration.workers[w]
+    landed = before.adrift and not worker.adrift
+    written = before.phase == "write" and worker.phase != "reload"
+    if not (landed or written) or worker.projected <= state.proven[source]:
+        return state
+    return state._replace(proven=replaced(state.proven, source, worker.projected))
 
 
 def request(world: World, state: State, w: int, worker: Worker) -> Script | None:
@@ -147,7 +156,7 @@ def glance(world: World, state: State, w: int, worker: Worker, told: str) -> Ite
 def commit(world: World, state: State, w: int, worker: Worker, told: str) -> Iterator[Step]:
     """The ledger transaction, and the plan for what it touched."""
     source, batch = world.configuration.workers[w], worker.batches[0]
-    erased = worker.glimpse if worker.glimpse else state.ledger.erased
+    erased = worker.glimpse or state.ledger.erased
     books, touched = ledger.commit(world, state.ledger, source, batch, erased)
     if not world.guards.counters_inside:
         applied = sum(map(bool, books.registers)) - sum(map(bool, state.ledger.registers))
@@ -159,10 +168,8 @@ def commit(world: World, state: State, w: int, worker: Worker, told: str) -> Ite
         done = worker._replace(phase="load", touched=touched)
     else:
         done = project(world, worker._replace(touched=touched))
-    found = tuple(f"key {key} at {version}" for key, version, *_ in touched)
-    yield Step(
-        put(state._replace(ledger=books), w, done), "W{} {}COMMITS {}: {}", (w, told, str(batch), found)
-    )
+    after = put(state._replace(ledger=books), w, done)
+    yield Step(after, "W{} {}COMMITS {}: {}", (w, told, batch, touched))
 
 
 def read(world: World, state: State, w: int, worker: Worker, told: str) -> Iterator[Step]:
@@ -192,9 +199,7 @@ def settle(world: World, state: State, w: int) -> Iterator[Step]:
         yield Step(state._replace(ledger=books), "W{} writes floor {}", (w, worker.projected))
     elif worker.projected > state.checkpoints[source] and state.owners[source] == w:
         checkpoints = replaced(state.checkpoints, source, worker.projected)
-        yield Step(
-            state._replace(checkpoints=checkpoints), "W{} checkpoints {}", (w, worker.projected)
-        )
+        yield Step(state._replace(checkpoints=checkpoints), "W{} checkpoints {}", (w, worker.projected))
 
 
 def leave(world: World, state: State, w: int) -> Iterator[Step]:
@@ -209,19 +214,15 @@ def leave(world: World, state: State, w: int) -> Iterator[Step]:
         return
     if source in world.parent.values():
         yield Step(gone, "W{} is at the end of its shard, and leaves", (w,))
-    if source in world.configuration.jobs and (_replicated(state, source, end) or not world.guards.closes_late):
+    if source in world.configuration.jobs and _stored(world, state, source, end):
         closed = state.ledger._replace(closed=replaced(state.ledger.closed, source, True))
         yield Step(gone._replace(ledger=closed), "W{} closes its source", (w,))
 
 
-def _replicated(state: State, source: int, end: int) -> bool:
-    """An hour has passed: no replica lacks the job's last write."""
-    return state.replica is None or state.replica.markers[source] >= Mark(end)
-
-
-def _story(script: Script, reply: object, done: Worker) -> str:
-    """Words for what a script did; made for every step, so kept cheap."""
-    return f"{script.name}: {done.phase}" if reply else f"{script.name} fails: {done.phase}"
+def _stored(world: World, state: State, source: int, end: int) -> bool:
+    """The job's last write is there; and an hour has passed, so that no replica lacks it."""
+    copies = [state.redis, state.replica] if world.guards.closes_late else [state.redis]
+    return all(copy is None or copy.markers[source] >= Mark(end) for copy in copies)
 
 
 _ASKS_LEDGER = {

@@ -35,6 +35,4 @@ def fold(world: World, touched: Touched, value: Value) -> Planned:
 
 def rebuild_all(keys: tuple[int, ...], loaded: tuple[Value, ...]) -> tuple[Planned, ...]:
     """After a failed final script: every state from the ledger."""
-    return tuple(
-        Planned(key, header(value), "rebuild") for key, value in zip(keys, loaded, strict=True)
-    )
+    return tuple(Planned(key, header(value), "rebuild") for key, value in zip(keys, loaded, strict=True))

@@ -42,11 +42,15 @@ def peek(world: World, state: State, key: int) -> Iterator[Step]:
     if found is None:
         expected = claim if world.guards.claims else None
         yield Step(
-            after._replace(reader=Reader(phase, key, expected, old)), "a reader misses key {} and claims it", (key,)
+            after._replace(reader=Reader(phase, key, expected, old)),
+            "a reader misses key {} and claims it",
+            (key,),
         )
     elif isinstance(found, Held) and found.version != state.ledger.versions[key]:
         yield Step(
-            after._replace(reader=Reader(phase, key, found.version, old)), "a reader finds key {} stale", (key,)
+            after._replace(reader=Reader(phase, key, found.version, old)),
+            "a reader finds key {} stale",
+            (key,),
         )
 
 

@@ -1,8 +1,8 @@
-"""What Redis does in one call: the scripts of `worker/lua`, each a function from Redis to Redis and a reply."""
+"""What Redis does in one call: the scripts of `worker/lua`, functions from Redis to Redis and a reply."""
 
 from collections.abc import Callable
 
-from tests.model.state import Header, Held, Mark, Planned, Redis, Script, Token, Value, Version, header
+from tests.model.state import Header, Held, Mark, Planned, Redis, Row, Script, Token, Value, header
 from tests.model.world import World, replaced
 
 
@@ -71,21 +71,19 @@ def drop_stale(
     redis: Redis,
     expected: Token,
     token: Token,
-    versions: tuple[tuple[int, Version | None], ...],
+    rows: tuple[Row, ...],
 ) -> tuple[Redis, bool]:
     """drop_stale.lua: remove what is not of that version; the reply tells whether the chain held."""
     if world.guards.chain and redis.chain != expected:
         return redis, False
     values = redis.values
-    for key, version in versions:
+    for key, version in rows:
         if values[key] is not None and header(values[key]) != version:
             values = replaced(values, key, None)
     return redis._replace(values=values, chain=token if world.guards.chain else None), True
 
 
-def end_sweep(
-    world: World, redis: Redis, expected: Token, targets: tuple[Mark, ...]
-) -> tuple[Redis, bool]:
+def end_sweep(world: World, redis: Redis, expected: Token, targets: tuple[Mark, ...]) -> tuple[Redis, bool]:
     """end_sweep.lua: raise the markers, never lower one."""
     if world.guards.chain and redis.chain != expected:
         return redis, False
@@ -100,9 +98,7 @@ def peek(world: World, redis: Redis, key: int, claim: Token) -> tuple[Redis, Val
     return redis, redis.values[key]
 
 
-def install(
-    world: World, redis: Redis, key: int, expected: Header, value: Held | None
-) -> tuple[Redis, bool]:
+def install(world: World, redis: Redis, key: int, expected: Header, value: Held | None) -> tuple[Redis, bool]:
     """install.lua: one conditional write of a reader; nothing to install deletes."""
     if header(redis.values[key]) != expected:
         return redis, False

@@ -79,6 +79,7 @@ class Ledger(NamedTuple):
     floors: tuple[int, ...]  # per source, then the deletions
     closed: tuple[bool, ...]
     erased: tuple[bool, ...]  # per key: its tombstone
+    lifted: tuple[bool, ...]  # per key: its tombstone was lifted
     horizons: tuple[Order, ...]  # per key: events up to here are refused
     applied: int  # the counter that the software keeps
     deleted: int
@@ -109,6 +110,16 @@ class Batch(NamedTuple):
         return ", ".join(f"e{event}" for _, event in self.events)
 
 
+class Row(NamedTuple):
+    """A key and its version, as a sweep reads it; None where the key has no row."""
+
+    key: int
+    version: Version | None
+
+    def __str__(self) -> str:
+        return f"key {self.key} at {self.version}" if self.version else f"key {self.key} without a row"
+
+
 class Touched(NamedTuple):
     """What a transaction found of a key; `inserts` None demands a rebuild."""
 
@@ -117,6 +128,9 @@ class Touched(NamedTuple):
     bumped: bool
     inserts: tuple[int, ...] | None
     truth: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return str(Row(self.key, self.version))
 
 
 class Planned(NamedTuple):
@@ -138,7 +152,7 @@ class Sweep(NamedTuple):
     targets: tuple[Mark, ...] = ()
     chain: Token | None = None
     page: int = 0
-    versions: tuple[tuple[int, Version | None], ...] = ()
+    rows: tuple[Row, ...] = ()
 
 
 class Worker(NamedTuple):
@@ -187,7 +201,34 @@ class Budget(NamedTuple):
     away: int = 0  # a call to Redis fails, its outcome unknown
     answer: int = 0  # the answer to a COMMIT is lost
     turn: int = 0  # a sweeping worker's session is cut, and another one gets the turn
+    schedule: int = 0  # a sweep that nothing called for
     read: int = 0
+
+
+class Call(NamedTuple):
+    """A script with its reply and the phase it led to, for telling a trace."""
+
+    script: Script
+    reply: object
+    phase: str
+
+    def __str__(self) -> str:
+        if isinstance(self.reply, tuple):
+            (values, marker), keys = self.reply, self.script.arguments[1]
+            assert isinstance(keys, tuple)
+            found = ", ".join(f"key {key} ({value})" for key, value in zip(keys, values, strict=True))
+            behind = ", which is behind its floor: a sweep comes first"
+            return f"loads {found} and marker {marker}{behind if self.phase == 'sweep floors' else ''}"
+        told = _CALLS[self.script.name][0 if self.reply else 1]
+        return f"{told} ({_told(self.script.arguments[-1])})" if self.script.name == "write" else told
+
+
+_CALLS = {
+    "write": ("runs the final script, all holds", "runs the final script, something has changed"),
+    "begin_sweep": ("begins the chain of a sweep", ""),
+    "drop_stale": ("drops what is not of that version", "finds the chain of its sweep broken"),
+    "end_sweep": ("ends its sweep and raises the markers", "finds the chain of its sweep broken"),
+}
 
 
 class State(NamedTuple):
@@ -202,6 +243,7 @@ class State(NamedTuple):
     workers: tuple[Worker, ...]
     reader: Reader | None
     deletions: tuple[Deletion, ...]
+    proven: tuple[int, ...]  # ghost: per source how far a final script or a sweep has come
     budget: Budget
 
 

@@ -7,9 +7,8 @@ time must be harmless. A page here is one key, the worst case.
 from collections.abc import Iterator
 
 from tests.model import ledger
-from tests.model.state import Mark, Script, State, Step, Sweep, Token, Worker
+from tests.model.state import Mark, Row, Script, State, Step, Sweep, Token, Worker
 from tests.model.world import World, fresh, put
-
 
 SWEEPING = ("sweep begin", "sweep page", "sweep drop", "sweep end")
 
@@ -38,7 +37,11 @@ def tick(world: World, state: State, w: int) -> Iterator[Step]:
             yield Step(put(state, w, landed), "W{} has Redis back and goes on", (w,))
             return
         yield from read_floors(world, state, w, start(worker), "would land, ")
-    elif world.guards.marker and (memory_shows(world, state, w) or floors_show(world, state)):
+        return
+    if state.budget.schedule:
+        spent = state._replace(budget=state.budget._replace(schedule=state.budget.schedule - 1))
+        yield from read_floors(world, spent, w, start(worker), "sweeps on schedule, ")
+    if world.guards.marker and (memory_shows(world, state, w) or floors_show(world, state)):
         yield from read_floors(world, state, w, start(worker), "sees that Redis lost writes, ")
 
 
@@ -80,19 +83,25 @@ def read_page(world: World, state: State, w: int, worker: Worker, told: str) -> 
     sweep = worker.sweep
     assert sweep is not None
     keys = len(world.keys)
-    versions = ledger.versions_from(state.ledger, sweep.page)
-    page = versions[-1][0] + 1 if versions else keys + 1
-    if not versions:
-        versions = tuple((key, None) for key in world.keys if state.ledger.erased[key])
-    sweep = sweep._replace(page=page, versions=versions)
-    phase = "sweep drop" if versions else "sweep end"
+    rows = ledger.rows_from(state.ledger, sweep.page)
+    page = rows[-1].key + 1 if rows else keys + 1
+    if not rows:
+        rows = tuple(Row(key, state.ledger.versions[key]) for key in _erased(world, state))
+    sweep = sweep._replace(page=page, rows=rows)
+    phase = "sweep drop" if rows else "sweep end"
     if page > keys and not world.guards.floors_first:
         sweep = sweep._replace(targets=_targets(world, state, w, worker))
     yield Step(
         put(state, w, worker._replace(phase=phase, sweep=sweep)),
         "W{} sweeps: reads {}",
-        (w, tuple(f"key {key} at {version}" for key, version in versions)),
+        (w, rows),
     )
+
+
+def _erased(world: World, state: State) -> list[int]:
+    """Keys with a tombstone; and with one that was lifted, for their state may come back without a row."""
+    lifted = world.guards.lifted_are_swept
+    return [key for key in world.keys if state.ledger.erased[key] or (lifted and state.ledger.lifted[key])]
 
 
 def request(state: State, w: int, worker: Worker) -> Script | None:
@@ -103,7 +112,7 @@ def request(state: State, w: int, worker: Worker) -> Script | None:
     if worker.phase == "sweep begin":
         return Script("begin_sweep", (fresh(state, f"W{w}"),))
     if worker.phase == "sweep drop":
-        return Script("drop_stale", (sweep.chain, fresh(state, f"W{w}"), sweep.versions))
+        return Script("drop_stale", (sweep.chain, fresh(state, f"W{w}"), sweep.rows))
     if worker.phase == "sweep end":
         return Script("end_sweep", (sweep.chain, sweep.targets))
     return None
@@ -120,7 +129,7 @@ def answered(world: World, worker: Worker, script: Script, reply: bool) -> Worke
     token = script.arguments[-2 if worker.phase == "sweep drop" else -1]
     assert isinstance(token, Token)
     phase = "sweep end" if sweep.page > len(world.keys) else "sweep page"
-    return worker._replace(phase=phase, sweep=sweep._replace(chain=token, versions=()))
+    return worker._replace(phase=phase, sweep=sweep._replace(chain=token, rows=()))
 
 
 def _end(world: World, worker: Worker, sweep: Sweep) -> Worker:

@@ -43,6 +43,7 @@ class Guards(NamedTuple):
     digest_tie: bool = True  # at equal times the first comer stays
     tombstone: bool = True  # an erase only deletes
     erase_lock: bool = True  # tombstones are read before the merge, no lock keeps an erase out
+    lifted_are_swept: bool = True  # a sweep looks at rows and tombstones alone
     deletions_counted: bool = True  # a deletion marks itself done whatever was done before it
     adrift_stands_still: bool = True  # the floor follows commits that Redis has not seen
     lands_by_sweep: bool = True  # after an outage of Redis work goes on as if nothing had been
@@ -88,6 +89,10 @@ class World:
             tuple(sorted({e.attempt for e in configuration.events if e.key == key})) for key in self.keys
         ]
         self.orders: list[Order] = [(e.graded_at, int(e.void), e.digest) for e in self.events]
+        mortal = configuration.mortal
+        self.lasting = sorted(  # a mortal source repeats events of another one
+            {e for source in self.sources if source not in mortal for r in self.streams[source] for e in r}
+        )
         self.parent = dict(configuration.parents)
 
     def outranks(self, event: int, other: int) -> bool:
@@ -138,6 +143,7 @@ class World:
             floors=(place,) * sources + (0,),
             closed=(False,) * (sources + 1),
             erased=(False,) * len(self.keys),
+            lifted=(False,) * len(self.keys),
             horizons=((),) * len(self.keys),
             applied=0,
             deleted=0,
@@ -153,6 +159,7 @@ class World:
             workers=tuple(opened if w in owners else Worker() for w in range(len(configuration.workers))),
             reader=None,
             deletions=tuple(Deletion() for _ in configuration.deletions),
+            proven=(place,) * sources,
             budget=configuration.budget,
         )
 

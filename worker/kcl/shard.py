@@ -13,10 +13,10 @@ import sys
 from amazon_kclpy import kcl
 
 from worker.kcl.heartbeat import LEAVE
-from worker.kcl.record_processor import ShardProcessor
+from worker.kcl.warming import Processor
 
 
-def run(processor: ShardProcessor) -> int:
+def run(processor: Processor) -> int:
     """Serve the daemon until it closes stdin."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -15,6 +15,9 @@ from typing import Literal, NamedTuple, TypeAlias
 from worker.kcl.fleet import Fleet, Look
 from worker.kcl.listener import Heard
 
+_ASLEEP_SECONDS = 10.0
+"""Asked after a longer time than this, the watchdog was asleep itself (a paused machine), and saw nothing."""
+
 Reason: TypeAlias = Literal["silent", "stuck", "unrenewed", "unassigned", "leaderless"]
 """`silent`: a shard process says nothing. `stuck`: it is given nothing while its iterator age grows.
 `unrenewed`: a lease of ours is not renewed. `unassigned`: we lead, and leave leases without a live owner.
@@ -73,20 +76,27 @@ class Watchdog:
         self._marks: dict[str, _Mark] = {}
         self._look: Look | None = None
         self._judged_from = 0.0
+        self._asked_at = 0.0
+        self._awake_from = 0.0
 
     def begin(self, now: float) -> None:
         """A daemon has been started: what was known of the one before does not count."""
         self._marks = {}
+        self._asked_at = self._awake_from = now
         self._judged_from = now + self._patience.start
 
     def bite(self, shards: Mapping[str, Heard], look: Look | None, now: float) -> Bite | None:
-        """Whether to restart the daemon now.
+        """Whether to restart the daemon now; to be asked every second or so.
 
         Args:
             shards: the last word of each held shard's process.
             look: the last look at KCL's tables; the same one again says nothing new.
             now: the present.
         """
+        if now - self._asked_at > _ASLEEP_SECONDS:
+            self._marks = {}
+            self._awake_from = now
+        self._asked_at = now
         if look is not None and look is not self._look:
             self._fleet.see(look)
             self._look = look
@@ -94,8 +104,9 @@ class Watchdog:
 
     def _silent(self, shards: Mapping[str, Heard], now: float) -> Bite | None:
         for shard, heard in shards.items():
-            if heard.status == "working" and now - heard.at >= self._patience.silent:
-                return Bite("silent", shard, now - heard.at)
+            seconds = now - max(heard.at, self._awake_from)
+            if heard.status == "working" and seconds >= self._patience.silent:
+                return Bite("silent", shard, seconds)
         return None
 
     def _stuck(self, shards: Mapping[str, Heard], now: float) -> Bite | None:

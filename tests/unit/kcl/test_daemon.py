@@ -1,13 +1,15 @@
 """The daemon's command line."""
 
 import importlib
+import os
 import shlex
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from worker.kcl.daemon import JavaCommand, replace_file, shard_executable
+from worker.kcl.daemon import Daemon, JavaCommand, replace_file, shard_executable
 
 
 def test_the_java_command() -> None:
@@ -65,3 +67,18 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
         replace_file(path, text)
         assert path.read_text() == text
     assert [file.name for file in tmp_path.iterdir()] == ["ports.json"]
+
+
+def test_only_its_own_family_is_told_anything() -> None:
+    daemon = Daemon(["/bin/sleep", "60"], dict(os.environ), lambda _line: None, lambda _line: None)
+    stranger = subprocess.Popen(["/bin/sleep", "60"])
+    try:
+        daemon.tell(stranger.pid, signal.SIGTERM)
+        daemon.tell(2**22 + 1, signal.SIGTERM)  # nobody has this number
+        daemon.tell(daemon.pid, signal.SIGTERM)
+        assert daemon.end()
+        assert daemon.poll() in (-signal.SIGTERM, -signal.SIGKILL)
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()

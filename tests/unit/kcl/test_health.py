@@ -66,6 +66,13 @@ def test_not_ready_without_a_running_daemon(phase: Phase) -> None:
     assert readyz(phase, {}, NOW).status == 503
 
 
+def test_not_ready_while_the_lease_tables_are_away() -> None:
+    answer = readyz("running", {"a": WORKING}, NOW, tables_away=True)
+    assert answer.status == 503
+    assert body(answer)["lease_tables"] == "away"
+    assert body(readyz("running", {}, NOW))["lease_tables"] == "answer"
+
+
 def get(port: int, path: str) -> tuple[int, str, bytes]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:

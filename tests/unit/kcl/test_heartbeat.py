@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -49,12 +49,14 @@ class Sums:
 class Line:
     """A listener, and senders that are closed with it."""
 
-    def __init__(self, path: Path, stack: ExitStack) -> None:
+    def __init__(
+        self, path: Path, stack: ExitStack, on_goodbye: Callable[[str], None] = lambda _shard: None
+    ) -> None:
         self.path = path / "h.sock"
         self.clock = Clock()
         self.sums = Sums()
         self.stack = stack
-        self.listener = HeartbeatListener(self.path, self.sums, self.clock)
+        self.listener = HeartbeatListener(self.path, self.sums, self.clock, on_goodbye)
         stack.callback(self.listener.close)
 
     def sender(self, shard: str = SHARD) -> HeartbeatSender:
@@ -276,3 +278,40 @@ def test_a_socket_finds_a_folder_short_enough_for_its_path(tmp_path: Path) -> No
     with socket_folder(deep, "s.sock") as folder:
         assert folder != deep
         HeartbeatListener(folder / "s.sock", Sums()).close()
+
+
+def test_the_listener_knows_how_a_shard_gets_on(line: Line) -> None:
+    sender = line.sender()
+    for read, age in ((5, 1.5), (7, 3.0)):
+        sender.count("events_read_total", read)
+        sender.gauge("iterator_age_seconds", age)
+        sender.beat("working")
+    sender.beat("working")
+    line.received()
+    heard = line.listener.heard[SHARD]
+    assert (heard.read, heard.age) == (12, 3.0)
+
+
+def test_a_new_holder_is_measured_anew(line: Line) -> None:
+    former = line.sender()
+    former.count("events_read_total", 5)
+    former.gauge("iterator_age_seconds", 9)
+    former.beat("working")
+    with connected(line.path) as end:
+        end.send(msgspec.json.encode(Beat(SHARD, os.getpid() + 1, 100.0, "working")))
+    line.received()
+    heard = line.listener.heard[SHARD]
+    assert (heard.read, heard.age) == (0, 0)
+
+
+def test_a_goodbye_is_told_once(tmp_path: Path) -> None:
+    left: list[str] = []
+    with ExitStack() as stack:
+        line = Line(tmp_path, stack, left.append)
+        sender = line.sender()
+        sender.beat("working")
+        sender.goodbye()
+        sender.goodbye()
+        line.sender(OTHER).goodbye()
+        line.received()
+    assert left == [SHARD]

@@ -25,6 +25,7 @@ from tests.doubles import Scene, key_of, record
 from worker.adapters.memory import MemoryMetrics
 from worker.domain.errors import LedgerUnavailable, PoisonBatch, ProjectionUnavailable
 from worker.domain.position import ORIGIN, Position
+from worker.kcl.heartbeat import LEAVE
 from worker.kcl.record_processor import Heart, ShardProcessor
 from worker.ports import Record
 from worker.stream.pipeline import Pipeline
@@ -397,6 +398,43 @@ def test_a_state_that_moved_is_whole_when_the_status_is_sent(world: World) -> No
     assert key_of(event) in world.scene.projection.values
 
 
+# The supervisor's word that the task stops.
+
+
+def test_who_is_asked_to_leave_checkpoints_says_goodbye_and_takes_no_more(world: World) -> None:
+    world.hear(initialize(), process(record(score_event(), sequence=1)), stored())
+    world.hear(process(record(score_event(attempt=2), sequence=2)))
+    world.processor.leave()
+    answers = world.hear(
+        *(process(record(score_event(attempt=3), sequence=3)), stored()),
+        process(record(score_event(attempt=4), sequence=4)),
+        SHUTDOWN,
+        LEASE_LOST,
+    )
+    assert answers == [("2", 0), "processRecords", "processRecords", "shutdownRequested", "leaseLost"]
+    assert world.positions() == (Position(2), Position(2))
+    assert set(world.heart.beats[-3:]) == {"goodbye"}
+    assert world.deaths == []
+
+
+def test_who_is_asked_in_the_middle_of_a_batch_finishes_it(world: World) -> None:
+    world.hear(initialize(), process(record(score_event(), sequence=1)), stored())
+    world.scene.wire.before("commit", world.processor.leave)
+    assert world.hear(process(record(score_event(attempt=2), sequence=2)), stored()) == [
+        ("2", 0),
+        "processRecords",
+    ]
+    assert world.positions() == (Position(2), Position(2))
+    assert world.heart.beats[-1] == "goodbye"
+
+
+def test_who_has_lost_the_lease_before_only_says_goodbye(world: World) -> None:
+    world.hear(initialize(), process(record(score_event())), stored("ShutdownException"))
+    world.processor.leave()
+    assert world.hear(process()) == ["processRecords"]
+    assert world.heart.beats[-1] == "goodbye"
+
+
 # Callbacks called by themselves.
 
 
@@ -505,6 +543,19 @@ def test_stdout_belongs_to_the_protocol_whatever_prints(child: Callable[[str], C
     assert code == 0
     assert out.strip() == ""
     assert err.count("noise") >= 4 * 5
+
+
+def test_the_signal_to_leave_is_heard(child: Callable[[str], Child]) -> None:
+    process_ = child(SHARD_PROCESS)
+    process_.ask(initialize())
+    process_.ask(process(record(score_event(), sequence=1)))
+    assert process_.ask(stored()) == {"action": "status", "responseFor": "processRecords"}
+    process_.process.send_signal(LEAVE)
+    # a batch that it would take costs a checkpoint
+    asked = process_.ask(process(record(score_event(attempt=2), sequence=2)))
+    assert asked == {"action": "status", "responseFor": "processRecords"}
+    assert process_.ask(LEASE_LOST) == {"action": "status", "responseFor": "leaseLost"}
+    assert process_.end()[0] == 0
 
 
 def test_a_fatal_error_is_the_end_without_a_status(child: Callable[[str], Child]) -> None:

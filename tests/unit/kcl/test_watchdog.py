@@ -1,6 +1,6 @@
 """When a daemon that lives is restarted because it does not work: arithmetic, no sleeping."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import pytest
 
@@ -21,83 +21,92 @@ def watchdog(max_leases: int = 4) -> Watchdog:
     return dog
 
 
-def heard(at: float, status: Status = "working", *, read: float = 0, age: float = 0) -> dict[str, Heard]:
-    return {SHARD: Heard(11, at, status, "", read, age)}
+Words = Callable[[int], Heard]
+"""The last word of a shard's process at each second."""
+
+
+def heard(at: float, status: Status = "working", *, read: float = 7, age: float = 0) -> Heard:
+    return Heard(11, at, status, "", read, age)
+
+
+def first_bite(words: Words, until: int, dog: Watchdog | None = None, start: int = 0) -> Bite | None:
+    """Ask every second, as the supervisor does."""
+    dog = dog or watchdog()
+    bites = (dog.bite({SHARD: words(now)}, None, now) for now in range(start, until + 1))
+    return next((bite for bite in bites if bite is not None), None)
 
 
 # --- silent ----------------------------------------------------------------------------------------------
 
 
 def test_a_working_shard_that_is_silent_is_bitten() -> None:
-    assert watchdog().bite(heard(100), None, 189) is None
-    assert watchdog().bite(heard(100), None, 190) == Bite("silent", SHARD, 90)
+    assert first_bite(lambda now: heard(min(now, 100)), 189) is None
+    assert first_bite(lambda now: heard(min(now, 100)), 190) == Bite("silent", SHARD, 90)
 
 
 @pytest.mark.parametrize("status", ["waiting", "halted"])
 def test_a_shard_that_said_why_is_never_bitten(status: Status) -> None:
-    assert watchdog().bite(heard(100, status, age=1), None, 10_000) is None
+    assert first_bite(lambda _: heard(100, status, age=1), 2_000) is None
 
 
 def test_a_worker_without_shards_is_never_bitten() -> None:
-    assert watchdog().bite({}, None, 10_000) is None
+    dog = watchdog()
+    assert [dog.bite({}, None, now) for now in range(1_000)] == [None] * 1_000
+
+
+def test_after_a_sleep_of_the_machine_every_shard_has_its_time_again() -> None:
+    # beats  0 ... 100                    (nothing)
+    # asked  0 ... 100   (asleep)   400 ... 489   490
+    dog = watchdog()
+    assert first_bite(heard, 100, dog) is None
+    assert first_bite(lambda _: heard(100), 489, dog, start=400) is None
+    assert dog.bite({SHARD: heard(100)}, None, 490) == Bite("silent", SHARD, 90)
 
 
 # --- stuck -----------------------------------------------------------------------------------------------
-
-
-def told(dog: Watchdog, words: Iterable[tuple[float, Status, float, float]]) -> list[Bite]:
-    """The bites at each word of the shard: (time, status, events read so far, iterator age)."""
-    bites = [dog.bite(heard(at, status, read=read, age=age), None, at) for at, status, read, age in words]
-    return [bite for bite in bites if bite is not None]
 
 
 def test_an_iterator_that_ages_while_nothing_is_read_is_bitten() -> None:
     # time   0    100   200   300
     # read   7    7     7     7
     # age    1    101   201   301
-    words: list[tuple[float, Status, float, float]] = [
-        (at, "working", 7, at + 1) for at in (0, 100, 200, 300)
-    ]
-    assert told(watchdog(), words) == [Bite("stuck", SHARD, 300)]
+    assert first_bite(lambda now: heard(now, age=now + 1), 299) is None
+    assert first_bite(lambda now: heard(now, age=now + 1), 300) == Bite("stuck", SHARD, 300)
 
 
 def test_an_idle_shard_at_the_tip_of_the_stream_is_not() -> None:
-    assert told(watchdog(), [(at, "working", 7, 0) for at in range(0, 1_000, 50)]) == []
+    assert first_bite(heard, 1_000) is None
 
 
 def test_a_shard_that_falls_behind_and_reads_is_not() -> None:
-    assert told(watchdog(), [(at, "working", at, at) for at in range(0, 1_000, 50)]) == []
+    assert first_bite(lambda now: heard(now, read=now // 100, age=now), 1_000) is None
 
 
 def test_a_shard_that_catches_up_over_an_empty_stretch_is_not() -> None:
     # old gaps of a stream are given as empty batches, with an age that falls
-    assert told(watchdog(), [(at, "working", 7, 50_000 - at) for at in range(0, 1_000, 50)]) == []
+    assert first_bite(lambda now: heard(now, age=50_000 - now), 1_000) is None
 
 
 def test_waiting_for_a_database_starts_the_measure_anew() -> None:
-    # time    0        200      250      499      500
-    # status  working  waiting  working  working  working
-    words: list[tuple[float, Status, float, float]] = [
-        (0, "working", 7, 1),
-        (200, "waiting", 7, 1),
-        (250, "working", 7, 251),
-        (499, "working", 7, 500),
-        (500, "working", 7, 501),
-    ]
-    assert told(watchdog(), words[:4]) == []
-    assert told(watchdog(), words) == [Bite("stuck", SHARD, 300)]
+    # time    0        200      250      500
+    # status  working  waiting  working  working
+    def words(now: int) -> Heard:
+        return heard(now, "waiting" if 200 <= now <= 250 else "working", age=now + 1)
+
+    assert first_bite(words, 549) is None
+    assert first_bite(words, 550) == Bite("stuck", SHARD, 300)
 
 
 def test_a_late_shard_whose_age_hardly_grows_is_not_stuck() -> None:
     # one long batch: the age is told at its start only
-    assert told(watchdog(), [(at, "working", 7, 40 if at else 1) for at in range(0, 1_000, 50)]) == []
+    assert first_bite(lambda now: heard(now, age=40 if now else 1), 1_000) is None
 
 
 def test_a_new_life_of_the_daemon_starts_the_measure_anew() -> None:
     dog = watchdog()
-    assert told(dog, [(at, "working", 7, at + 1) for at in (0, 299)]) == []
+    assert first_bite(lambda now: heard(now, age=now + 1), 299, dog) is None
     dog.begin(299)
-    assert told(dog, [(at, "working", 7, at + 1) for at in (300, 599)]) == []
+    assert first_bite(lambda now: heard(now, age=now + 1), 599, dog, start=300) is None
 
 
 # --- leases and leader -----------------------------------------------------------------------------------

@@ -1,0 +1,86 @@
+"""A shard process that answers before it is ready, so that a handover does not wait for Python.
+
+KCL 3.1 takes a new shard through four rounds of one second each, and a round whose answer is not there yet is
+waited out whole. From the answer to `initialize` to the first records it takes two of them, whatever we do. So
+the answer is given at once, and the imports, the connections and the opening of the ledger happen in these two
+seconds. Nothing is promised by it: no record is taken before all of that has succeeded, and where it fails
+the process ends as it would have.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
+
+
+class Processor(Protocol):
+    """amazon_kclpy's record processor, version 3, and the supervisor's word."""
+
+    def leave(self) -> None: ...
+
+    def initialize(self, call: Any) -> None: ...
+
+    def process_records(self, call: Any) -> None: ...
+
+    def shutdown_requested(self, call: Any) -> None: ...
+
+    def shard_ended(self, call: Any) -> None: ...
+
+    def lease_lost(self, call: Any) -> None: ...
+
+
+class Warming:
+    """Makes and initializes the real processor on a thread; every later callback waits for it.
+
+    Args:
+        make: makes the processor; may import whatever it needs.
+        die: ends the process at once; does not return.
+    """
+
+    version = 3
+
+    def __init__(self, make: Callable[[], Processor], die: Callable[[int], Any] = os._exit) -> None:
+        self._make = make
+        self._die = die
+        self._processor: Processor
+        self._ready = threading.Event()
+        self._leaving = False
+
+    def leave(self) -> None:
+        self._leaving = True
+        if self._ready.is_set():
+            self._processor.leave()
+
+    def initialize(self, call: Any) -> None:
+        threading.Thread(target=self._warm, args=(call,), name="warming", daemon=True).start()
+
+    def process_records(self, call: Any) -> None:
+        self._warmed().process_records(call)
+
+    def shutdown_requested(self, call: Any) -> None:
+        if self._ready.is_set():  # else no record was taken, and there is nothing to finish
+            self._processor.shutdown_requested(call)
+
+    def shard_ended(self, call: Any) -> None:
+        self._warmed().shard_ended(call)
+
+    def lease_lost(self, call: Any) -> None:
+        self._warmed().lease_lost(call)
+
+    def _warm(self, call: Any) -> None:
+        try:
+            self._processor = self._make()
+            self._processor.initialize(call)
+        except BaseException as error:
+            log.critical("fatal: %s while starting", type(error).__name__)
+            self._die(1)
+        self._ready.set()
+
+    def _warmed(self) -> Processor:
+        self._ready.wait()
+        if self._leaving:
+            self._processor.leave()
+        return self._processor
