@@ -1,8 +1,8 @@
 """A shard process that answers before it is ready, so that a handover does not wait for Python.
 
-KCL 3.1 takes a new shard through four rounds of one second each, and a round whose answer is not there yet is
-waited out whole. From the answer to `initialize` to the first records it takes two of them, whatever we do. So
-the answer is given at once, and the imports, the connections and the opening of the ledger happen in these two
+KCL 3.1 takes a new shard through rounds of one second each, and an answer that misses its round costs another
+one. Between the answer to `initialize` and the first records it lets two rounds pass, whatever we do. So the
+answer is given at once, and the imports, the connections and the opening of the ledger happen in these two
 seconds. Nothing is promised by it: no record is taken before all of that has succeeded, and where it fails
 the process ends as it would have.
 """
@@ -77,7 +77,8 @@ class Warming:
         except BaseException as error:
             log.critical("fatal: %s while starting", type(error).__name__)
             self._die(1)
-        self._ready.set()
+        else:
+            self._ready.set()
 
     def _warmed(self) -> Processor:
         self._ready.wait()
