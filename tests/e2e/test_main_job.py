@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.faults.stage import family
 from worker import wiring
 from worker.domain.accounting import Outcome
 from worker.local.edges import Edges
@@ -85,19 +86,6 @@ def drained(edges: Edges, sent: int) -> Callable[[], bool]:
     return look
 
 
-def children(task: Task) -> dict[str, list[psutil.Process]]:
-    """The processes of a task by kind."""
-    assert task.process.pid is not None
-    found: dict[str, list[psutil.Process]] = {"java": [], "shard": []}
-    for process in psutil.Process(task.process.pid).children(recursive=True):
-        command = process.cmdline()
-        if "software.amazon.kinesis.multilang.MultiLangDaemon" in command:
-            found["java"].append(process)
-        elif command[-1:] == ["shard"]:
-            found["shard"].append(process)
-    return found
-
-
 def verify(edges: Edges, events: list[Native], bad: int) -> None:
     """Both verdicts, and the accounting: every attempt once, every bad record a dead letter."""
     as_of = now()
@@ -114,16 +102,16 @@ def verify(edges: Edges, events: list[Native], bad: int) -> None:
 
 def kill_a_child(session: Session, task: Task) -> Task:
     """One shard process dies; KCL ends the daemon, the supervisor starts it again in place."""
-    os.kill(children(task)["shard"][0].pid, signal.SIGKILL)
+    os.kill(family(task)["shard"][0].pid, signal.SIGKILL)
     return task
 
 
 def kill_the_task(session: Session, task: Task) -> Task:
     """The whole task dies, as when its machine does; a task of the same state folder comes back."""
-    family = [process for kind in children(task).values() for process in kind]
+    processes = [process for kind in family(task).values() for process in kind]
     task.kill()
-    psutil.wait_procs(family, timeout=30)
-    assert not [process for process in family if process.is_running()]
+    psutil.wait_procs(processes, timeout=30)
+    assert not [process for process in processes if process.is_running()]
     return session.start_task()
 
 
@@ -133,7 +121,7 @@ def test_a_kill_in_the_middle_of_the_load_loses_and_doubles_nothing(
 ) -> None:
     events = native_events(EVENTS)
     task = session.start_task(settings={"TRANSACTION_EVENTS": "200"})
-    wait_for(lambda: len(children(task)["shard"]) == 2, task, seconds=60, what="both shard processes")
+    wait_for(lambda: len(family(task)["shard"]) == 2, task, seconds=60, what="both shard processes")
     sender = Sender(edges, now)
     for record in BAD:
         edges.producer.put_raw(record, 0)
@@ -145,9 +133,9 @@ def test_a_kill_in_the_middle_of_the_load_loses_and_doubles_nothing(
     wait_for(drained(edges, sender.sent + len(BAD)), task, seconds=120, what="everything sent")
     wait_until_quiet(edges, task)
     verify(edges, events, bad=len(BAD) + 1)
-    family = [process for kind in children(task).values() for process in kind]
+    processes = [process for kind in family(task).values() for process in kind]
     task.stop()
-    assert not [process for process in family if process.is_running()]
+    assert not [process for process in processes if process.is_running()]
 
 
 def wait_until_quiet(edges: Edges, task: Task) -> None:

@@ -134,7 +134,8 @@ class _Demo:
                     [next(attempts) for _ in range(round(LIVE_PER_SECOND * _TICK_SECONDS))], probe, due
                 )
                 if tick % 50 == 0:
-                    progress(self._sender.sent, position(self._edges.ledger).accounting.read, None)
+                    read = position(self._edges.ledger).accounting.read
+                    progress(self._sender.sent, read, iterator_age(self._task))
             self._wait_until_projected(progress)
             wait_for(
                 lambda: probe.waiting == 0, self._task, seconds=30, what="sight of every sampled attempt"
