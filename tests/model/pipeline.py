@@ -83,7 +83,7 @@ def request(world: World, state: State, w: int, worker: Worker) -> Script | None
         keys = world.keys_of(worker.batches[0])
         return Script("load_or_claim", (source, keys, fresh(state, f"W{w}")))
     if worker.phase == "write":
-        return Script("write", (source, worker.seen, worker.batches[0].high, worker.plan))
+        return Script("write", (source, worker.seen, worker.batches[0].reach, worker.plan))
     return sweeping.request(state, w, worker)
 
 
@@ -95,8 +95,7 @@ def answered(world: World, worker: Worker, script: Script, reply: object) -> Wor
     if worker.phase == "write":
         if not reply:
             return worker._replace(phase="reload", seen=Mark(), plan=())
-        marker = redis.further(world, worker.seen, worker.batches[0].high)
-        return finish_batch(world, worker, marker)
+        return finish_batch(world, worker, max(worker.seen, worker.batches[0].reach))
     return sweeping.answered(world, worker, script, bool(reply))
 
 

@@ -26,16 +26,8 @@ def load_or_claim(
     return redis._replace(values=values), (tuple(found), redis.markers[source])
 
 
-def further(world: World, seen: Mark, high: int) -> Mark:
-    """Where the marker goes from `seen`: strictly on with every final script."""
-    moved = Mark(high)
-    if moved > seen:
-        return moved
-    return seen._replace(again=seen.again + 1) if world.guards.marker_moves else seen
-
-
 def write(
-    world: World, redis: Redis, source: int, seen: Mark, high: int, plan: tuple[Planned, ...]
+    world: World, redis: Redis, source: int, seen: Mark, reach: Mark, plan: tuple[Planned, ...]
 ) -> tuple[Redis, bool]:
     """write.lua: what still holds is done; the marker moves only if all held and it is as seen."""
     guards, values, held = world.guards, redis.values, True
@@ -57,7 +49,7 @@ def write(
     current_mark = redis.markers[source]
     if not held or (guards.marker_compared and current_mark != seen):
         return redis, False
-    moved = further(world, seen if guards.marker_compared else max(seen, current_mark), high)
+    moved = max(current_mark, seen, reach)
     return redis._replace(markers=replaced(redis.markers, source, moved)), True
 
 

@@ -29,13 +29,13 @@ class Version(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A marker in Redis: a position, and how often the marker moved since without passing it."""
+    """A marker in Redis: the last record that is done, and how many events of the next one are."""
 
     position: int = 0
-    again: int = 0
+    events: int = 0
 
     def __str__(self) -> str:
-        return f"{self.position}+{self.again}" if self.again else f"{self.position}"
+        return f"{self.position} and {self.events} of the next" if self.events else f"{self.position}"
 
 
 class Token(NamedTuple):
@@ -101,9 +101,10 @@ class Script(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One ledger transaction: (position, event) pairs, and the last record that it completes."""
+    """One ledger transaction: the last record it completes, how far it reaches, (position, event) pairs."""
 
     high: int
+    reach: Mark
     events: tuple[tuple[int, int], ...]
 
     def __str__(self) -> str:

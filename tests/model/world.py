@@ -26,7 +26,7 @@ class Guards(NamedTuple):
     claim_first: bool = True  # states are loaded and claimed after the commit
     marker: bool = True  # no markers, no sweep
     marker_compared: bool = True  # the final script sets the marker whatever it is
-    marker_moves: bool = True  # the marker moves only when a record is completed
+    marker_in_parts: bool = True  # the marker moves only when a record is complete
     asserts: bool = True  # states that are right already are not compared in the final script
     verifies: bool = True  # only keys that the transaction changed are looked at
     exact_predecessor: bool = True  # whatever state was loaded is folded into
@@ -118,13 +118,14 @@ class World:
         events: list[tuple[int, int]] = []
         high = 0
         for position in range(after + 1, after + count + 1):
-            for event in self.streams[source][position - 1]:
+            for number, event in enumerate(self.streams[source][position - 1]):
                 if len(events) >= self.configuration.events_a_transaction:
-                    found.append(Batch(high, tuple(events)))
+                    reach = Mark(position - 1, number) if self.guards.marker_in_parts else Mark(high)
+                    found.append(Batch(high, reach, tuple(events)))
                     events = []
                 events.append((position, event))
             high = position
-        return (*found, Batch(high, tuple(events)))
+        return (*found, Batch(high, Mark(high), tuple(events)))
 
     def keys_of(self, batch: Batch) -> tuple[int, ...]:
         return tuple(sorted({self.events[event].key for _, event in batch.events}))
