@@ -97,6 +97,13 @@ def test_the_same_event_again_is_a_duplicate_or_a_redelivery(ledger: Ledger) -> 
     assert outcomes(commit(ledger, batch(score_event(), score_event(), sequence=7))) == {"duplicate": 2}
 
 
+def test_nothing_is_skipped_by_position(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(), sequence=9))
+    again = commit(ledger, batch(score_event(), score_event(attempt=2), sequence=1))
+    assert outcomes(again) == {"applied": 1, "redelivered": 1}
+    assert ledger.progress()["test"].committed == Position(9)
+
+
 def test_duplicates_inside_one_batch_count_once(ledger: Ledger) -> None:
     event = score_event()
     assert outcomes(commit(ledger, batch(event, event, event))) == {"applied": 1, "duplicate": 2}
@@ -151,6 +158,31 @@ def test_equal_key_with_another_check_is_a_collision(ledger: Ledger) -> None:
     assert ratios(ledger) == [800_000]
 
 
+def test_the_events_of_an_erased_student_are_dead_letters(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event("ben")))
+    erase(ledger, "ada", "algebra", "biology")
+    committed = commit(ledger, batch(score_event("ada"), score_event("ben", attempt=2), sequence=2))
+    assert outcomes(committed) == {"applied": 1, "erased": 1}
+    assert stored_letters(ledger) == [("erased", 0)]
+    ada = StateKey(score_event("ada").student_key, "algebra")
+    (touched,) = [touched for touched in committed.touched if touched.key == ada]
+    assert touched == (ada, None, False, None), "its state is to be deleted"
+    assert ledger.read([ada]) == {}
+    assert sorted(ledger.erased()) == [ada, ada._replace(course_id="biology")]
+    again = commit(ledger, batch(score_event("ada"), score_event("ada", void=True), sequence=2))
+    assert outcomes(again) == {"erased": 2}
+
+
+def test_a_student_under_an_earlier_key_is_the_same_student(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event("ada")))
+    rekey(ledger, old="formerly ada", now="ada")
+    interned = ledger.intern(batch(score_event("formerly ada", attempt=2), score_event("ben"), sequence=2))
+    keys = {score_event(student).student_key for student in ("ada", "ben")}
+    assert {delivered.event.student_key for delivered in interned.events} == keys
+    assert outcomes(ledger.commit(interned)) == {"applied": 2}
+    assert len(ratios(ledger)) == 2
+
+
 def test_floors_only_rise(ledger: Ledger) -> None:
     ledger.advance_floor("test", Position(9, 2))
     ledger.advance_floor("test", Position(9, 1))
@@ -191,6 +223,35 @@ def make_other(ledger: Ledger, request: pytest.FixtureRequest) -> Iterator[Calla
     other = AuroraLedger(lambda: dsn, MemoryVault())
     yield lambda: other
     other.close()
+
+
+def erase(ledger: Ledger, student: str, *courses: str) -> None:
+    """Lay a tombstone as an erasure does."""
+    ledger.intern(batch(score_event(student)))
+    key = score_event(student).student_key
+    if isinstance(ledger, MemoryLedger):
+        ledger.tombstones[key] = set(courses)
+        return
+    assert isinstance(ledger, AuroraLedger)
+    with ledger._session.connection() as connection:
+        connection.execute(
+            "INSERT INTO erasures SELECT student_ref, %s FROM students WHERE student_key = %s",
+            ([*courses], key),
+        )
+
+
+def rekey(ledger: Ledger, *, old: str, now: str) -> None:
+    """Let an earlier pseudonym stand for a student, as a re-keying does."""
+    alias, canonical = score_event(old).student_key, score_event(now).student_key
+    if isinstance(ledger, MemoryLedger):
+        ledger.aliases[alias] = canonical
+        return
+    assert isinstance(ledger, AuroraLedger)
+    with ledger._session.connection() as connection:
+        connection.execute(
+            "INSERT INTO student_keys SELECT %s, student_ref FROM students WHERE student_key = %s",
+            (alias, canonical),
+        )
 
 
 def ratios(ledger: Ledger) -> list[int | None]:

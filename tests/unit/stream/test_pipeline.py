@@ -197,6 +197,15 @@ def test_a_duplicate_heals_what_a_dead_writer_left(scene: Scene, pipeline: Pipel
     healthy(scene)
 
 
+def test_nothing_is_skipped_by_position(scene: Scene, pipeline: Pipeline) -> None:
+    """A stream that was made anew counts from its beginning; its records are new all the same."""
+    pipeline.process([record(*attempts(1), sequence=900)])
+    pipeline.process([record(*attempts(1, first=2), sequence=1), record(*attempts(1), sequence=2)])
+    assert accounting(scene) == {"read": 3, "applied": 2, "redelivered": 1}
+    assert scene.projection.marks == {"shard": Position(900)}
+    healthy(scene)
+
+
 # Two writers at one state.
 
 
@@ -554,6 +563,20 @@ def test_a_fresh_owner_notices_by_the_ledgers_floor(scene: Scene, pipeline: Pipe
     owner = scene.pipeline(checkpoint=Position(2))
     owner.process([record(*attempts(1, "ben"), sequence=3)])
     assert "begin_sweep" in scene.wire.since()
+    healthy(scene)
+
+
+def test_a_fresh_owner_knows_the_floor_before_it_wrote_anything(scene: Scene, pipeline: Pipeline) -> None:
+    pipeline.process([record(*attempts(1))])
+    replica = scene.projection.snapshot()
+    pipeline.process([record(*attempts(1, first=2), sequence=2)])
+    scene.settle(pipeline)
+    owner = scene.pipeline(checkpoint=Position(2))
+    owner.process([])
+    scene.projection.restore(replica)
+    scene.wire.since()
+    owner.process([record(*attempts(1, "ben"), sequence=3)])
+    assert scene.wire.since() == ["intern", "load_or_claim", *SWEEP, *JOURNEY[1:]], "before the guard looks"
     healthy(scene)
 
 
