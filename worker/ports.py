@@ -15,7 +15,7 @@ from worker.domain.accounting import Accounting
 from worker.domain.errors import Reason
 from worker.domain.event import Register, ScoreEvent
 from worker.domain.poison import PoisonWindow
-from worker.domain.position import Position
+from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Attempt, Version
 from worker.metrics import CounterName, GaugeName, HistogramName
 
@@ -69,13 +69,23 @@ class DeadLetter(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """What one ledger transaction takes: records of one source up to `high`, and the poison seen by then."""
+    """What one ledger transaction takes: records of one source up to `high`, and the poison seen by then.
+
+    A batch that ends inside a record says in `inside` how far; only the projection's marker goes there, so
+    that it moves with every write and a Redis that forgot one shows it.
+    """
 
     source: Source
     high: Position
     events: Sequence[Delivered]
     dead_letters: Sequence[DeadLetter] = ()
+    inside: Position = ORIGIN
     poison: PoisonWindow = dataclasses.field(default_factory=PoisonWindow)
+
+    @property
+    def reach(self) -> Position:
+        """Where the projection's marker stands once this batch is projected."""
+        return max(self.high, self.inside)
 
     @property
     def read(self) -> int:
@@ -215,10 +225,10 @@ class Projection(Protocol):
     def load_or_claim(self, source: Source, keys: Sequence[StateKey]) -> Loaded:
         """Every state; where one is missing or claimed by another, my claim is set. With the marker."""
 
-    def write(self, source: Source, seen: Position | None, high: Position, writes: Sequence[Write]) -> bool:
+    def write(self, source: Source, seen: Position | None, reach: Position, writes: Sequence[Write]) -> bool:
         """Apply the writes whose expectation holds; True if all held and the marker was as `seen`.
 
-        Only then the marker becomes max(seen, high), in the same atomic step.
+        Only then the marker becomes max(seen, reach), in the same atomic step.
         """
 
     def peek(self, key: StateKey) -> Peeked:

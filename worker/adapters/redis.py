@@ -58,8 +58,8 @@ class RedisProjection:
             )
         return Loaded([value or None for value in values], claim, _position(marker))
 
-    def write(self, source: Source, seen: Position | None, high: Position, writes: Sequence[Write]) -> bool:
-        moved = high if seen is None else max(seen, high)
+    def write(self, source: Source, seen: Position | None, reach: Position, writes: Sequence[Write]) -> bool:
+        moved = reach if seen is None else max(seen, reach)
         arguments: list[bytes | str | int] = ["" if seen is None else str(seen), str(moved), self._ttl]
         for write in writes:
             arguments += [write.expected, _argument(write.value)]

@@ -7,14 +7,23 @@ digits, as a 64-bit integer they overflow. Python's integers do neither.
 from typing import NamedTuple
 
 
+WHOLE = 2**31
+"""`Position.events` of a record that is done as a whole: more than any record carries."""
+
+
 class Position(NamedTuple):
-    """A place in a source: the sequence number, and the sub-sequence number inside a KPL aggregate."""
+    """A place in a source: the sequence number, and the sub-sequence number inside a KPL aggregate.
+
+    Only Redis' marker may stand inside a record that was cut into parts: `events` of it are done then.
+    """
 
     sequence: int
     sub_sequence: int = 0
+    events: int = WHOLE
 
     def __str__(self) -> str:
-        return f"{self.sequence}:{self.sub_sequence}"
+        whole = f"{self.sequence}:{self.sub_sequence}"
+        return whole if self.events == WHOLE else f"{whole}:{self.events}"
 
 
 ORIGIN = Position(-1, -1)
@@ -25,10 +34,11 @@ def parse(text: str) -> Position:
     """Read what `str(position)` wrote.
 
     Raises:
-        ValueError: the text is not `digits:digits`.
+        ValueError: the text is neither `digits:digits` nor `digits:digits:digits`.
     """
-    sequence, _, sub_sequence = text.partition(":")
-    return Position(int(sequence), int(sub_sequence))
+    sequence, _, rest = text.partition(":")
+    sub_sequence, inside, events = rest.partition(":")
+    return Position(int(sequence), int(sub_sequence), int(events) if inside else WHOLE)
 
 
 def from_checkpoint(sequence_number: str | None, sub_sequence_number: int | None) -> Position | None:

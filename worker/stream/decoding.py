@@ -62,7 +62,7 @@ def batches(source: Source, records: Iterable[Record], decoder: Decoder, limits:
     """Cut decoded records into transactions.
 
     A batch's `high` is the last record that it completes; the parts of a record too large for one transaction
-    keep the position before it until the last part.
+    keep the position before it until the last part, and say in `inside` how far into it they are.
     """
     events: list[Delivered] = []
     letters: list[DeadLetter] = []
@@ -73,7 +73,8 @@ def batches(source: Source, records: Iterable[Record], decoder: Decoder, limits:
         letters += refused
         for delivered in found:
             if len(events) >= limits.events or (len(keys) >= limits.keys and delivered.key not in keys):
-                yield Batch(source, high, events, letters)
+                inside = record.position._replace(events=delivered.number)
+                yield Batch(source, high, events, letters, inside)
                 events, letters, keys = [], [], set()
             events.append(delivered)
             keys.add(delivered.key)

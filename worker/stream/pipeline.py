@@ -230,11 +230,11 @@ class Pipeline:
             seen, planned = look or self._reload(batch)
             look = None
             delays = self._policy.backoff.delays(self._chance)
-            while not self._projection.write(self._source, seen.marker, batch.high, planned):
+            while not self._projection.write(self._source, seen.marker, batch.reach, planned):
                 # Two writers in step could take each other's claims for ever.
                 self._pause(next(delays), ProjectionUnavailable("another writer was faster"))
                 seen, planned = self._reload(batch)
-            return max(batch.high, seen.marker or ORIGIN)
+            return max(batch.reach, seen.marker or ORIGIN)
 
         return write
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.position import ORIGIN, Position, from_checkpoint, parse
+from worker.domain.position import ORIGIN, WHOLE, Position, from_checkpoint, parse
 
 LARGEST = 10**56 - 1
-POSITIONS = st.builds(Position, st.integers(0, LARGEST), st.integers(0, 2**31))
+POSITIONS = st.builds(Position, st.integers(0, LARGEST), st.integers(0, 2**31), st.just(WHOLE))
 
 
 def test_more_digits_come_later() -> None:
@@ -38,13 +38,22 @@ def test_the_origin_is_before_everything_and_survives_the_round_trip(position: P
     assert parse(str(ORIGIN)) == ORIGIN
 
 
+@given(POSITIONS, st.integers(0, WHOLE - 1))
+def test_inside_a_record_is_before_its_end_and_after_the_record_before(position: Position, done: int) -> None:
+    inside = position._replace(events=done)
+    assert Position(position.sequence, position.sub_sequence - 1) < inside < position
+    assert inside < inside._replace(events=done + 1) <= position
+    assert parse(str(inside)) == inside
+    assert str(inside) == f"{position}:{done:d}"
+
+
 @given(POSITIONS, POSITIONS)
 def test_the_order_of_texts_is_the_order_of_integers(one: Position, other: Position) -> None:
     expected = (one.sequence, one.sub_sequence) < (other.sequence, other.sub_sequence)
     assert (parse(str(one)) < parse(str(other))) is expected
 
 
-@pytest.mark.parametrize("text", ["", "5", "5:", ":5", "a:1", "1:b", "1:2:3", "1.5:0", "1e3:0"])
+@pytest.mark.parametrize("text", ["", "5", "5:", ":5", "a:1", "1:b", "1:2:", "1:2:c", "1:2:3:4", "1.5:0", "1e3:0"])
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         parse(text)

@@ -414,6 +414,10 @@ def test_however_records_are_cut(shape: list[list[int]], events: int, keys: int)
     for batch, later in itertools.pairwise(found):
         rest = [*(d.position for d in later.events), *(d.position for d in later.dead_letters)]
         assert batch.high < min(rest)
+        # the marker moves with every part, and stays before what is still to come
+        assert batch.reach < later.reach
+        nexts = min((d.position._replace(events=d.number) for d in later.events), default=later.high)
+        assert batch.reach <= nexts
     assert not data or found[-1].high == data[-1].position
 
 

@@ -1,6 +1,7 @@
 """The journey of a batch, told by the ordered log of its effects; every outage, crash and loss on the way."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -738,7 +739,7 @@ def parts(scene: Scene) -> Pipeline:
     return scene.pipeline()
 
 
-def test_the_parts_of_a_large_record_keep_the_position_before_it(scene: Scene) -> None:
+def test_the_parts_of_a_large_record_keep_the_position_before_it_and_move_the_marker(scene: Scene) -> None:
     pipeline = parts(scene)
     positions: list[tuple[Position, Position]] = []
 
@@ -749,14 +750,33 @@ def test_the_parts_of_a_large_record_keep_the_position_before_it(scene: Scene) -
     pipeline.process([record(*attempts(2)), record(*attempts(8, first=3), sequence=2)])
     pipeline.settle(scene.checkpointer)
     assert positions == [
-        (Position(1), Position(1)),
-        (Position(1), Position(1)),
-        (Position(1), Position(1)),
+        (Position(1), Position(2, events=1)),
+        (Position(1), Position(2, events=4)),
+        (Position(1), Position(2, events=7)),
         (Position(2), Position(2)),
     ]
     assert scene.store.positions == [Position(2)]
     assert accounting(scene) == {"read": 10, "applied": 10}
     healthy(scene)
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_a_failover_between_the_parts_of_a_record_hides_nothing(scene: Scene, part: int) -> None:
+    """The replica lacks what one part wrote; the next part must not move the marker over that."""
+    scene.policy = Policy(limits=Limits(keys=1))
+    pipeline = scene.pipeline()
+    students = [score_event(f"s{n}") for n in range(4)]
+    pipeline.process([record(*students)])
+    again = [score_event(f"s{n}", attempt=2) for n in range(4)]
+    replica: list[Any] = []
+    nothing = [lambda: None] * (part - 1)
+    scene.wire.before("write", *nothing, lambda: replica.append(scene.projection.snapshot()))
+    scene.wire.after("write", *nothing, lambda: scene.projection.restore(replica[0]))
+    pipeline.process([record(*again, sequence=2)])
+    scene.settle(pipeline)
+    assert scene.store.positions == [Position(2)]
+    assert scene.stale() == []
+    assert scene.projection.marks == {"shard": Position(2)}
 
 
 def test_a_large_first_record_promises_nothing_before_its_end(scene: Scene) -> None:
@@ -767,7 +787,7 @@ def test_a_large_first_record_promises_nothing_before_its_end(scene: Scene) -> N
     scene.settle(pipeline)
     assert scene.store.positions == []
     assert scene.ledger.progress()["shard"].committed == ORIGIN
-    assert scene.projection.marks == {"shard": ORIGIN}
+    assert scene.projection.marks == {"shard": Position(5, events=6)}
     owner = scene.pipeline()
     owner.process([record(*attempts(8), sequence=5)])
     scene.settle(owner)

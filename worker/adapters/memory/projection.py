@@ -33,13 +33,13 @@ class MemoryProjection:
                     self.values[key] = claim
             return Loaded(values, claim, self.marks.get(source))
 
-    def write(self, source: Source, seen: Position | None, high: Position, writes: Sequence[Write]) -> bool:
+    def write(self, source: Source, seen: Position | None, reach: Position, writes: Sequence[Write]) -> bool:
         self._reach()
         with self._lock:
             held = [self._apply(write, absence_deletes=True) for write in writes]
             if not all(held) or self.marks.get(source) != seen:
                 return False
-            self.marks[source] = high if seen is None else max(seen, high)
+            self.marks[source] = reach if seen is None else max(seen, reach)
             return True
 
     def peek(self, key: StateKey) -> Peeked:
