@@ -6,7 +6,6 @@ digits, as a 64-bit integer they overflow. Python's integers do neither.
 
 from typing import NamedTuple
 
-
 WHOLE = 2**31
 """`Position.events` of a record that is done as a whole: more than any record carries."""
 

@@ -53,7 +53,9 @@ def test_the_order_of_texts_is_the_order_of_integers(one: Position, other: Posit
     assert (parse(str(one)) < parse(str(other))) is expected
 
 
-@pytest.mark.parametrize("text", ["", "5", "5:", ":5", "a:1", "1:b", "1:2:", "1:2:c", "1:2:3:4", "1.5:0", "1e3:0"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "5:", ":5", "a:1", "1:b", "1:2:", "1:2:c", "1:2:3:4", "1.5:0", "1e3:0"]
+)
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         parse(text)
