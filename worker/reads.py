@@ -120,6 +120,28 @@ class Records(Protocol):
         """Give the connection back; the next use opens another."""
 
 
+class ClassStore(Protocol):
+    """Class figures that every API process may serve, and which of them somebody wants.
+
+    Any method may raise ProjectionUnavailable; what is lost here is computed again.
+    """
+
+    def get(self, kind: str, course_id: str) -> bytes | None:
+        """What was last put there."""
+
+    def put(self, kind: str, course_id: str, body: bytes) -> None:
+        """Keep it for an hour."""
+
+    def want(self, course_id: str) -> None:
+        """Somebody looks at this course now."""
+
+    def wanted(self, within_seconds: int) -> Sequence[str]:
+        """The courses somebody looked at within that time."""
+
+    def close(self) -> None:
+        """Give the connection back; the next use opens another."""
+
+
 class Disclosure(NamedTuple):
     """Somebody is about to see the records of these students (pseudonyms)."""
 

@@ -48,7 +48,7 @@ def at_risk(scores: CourseScores, percentile: float | None, thresholds: Threshol
     idle = _idle_days(scores.last_activity_at, scores.as_of)
     if idle is not None and idle >= thresholds.inactive_days:
         reasons.append(
-            Signal("inactive", idle, thresholds.inactive_days, f"no activity for {int(idle)} days")
+            Signal("inactive", int(idle), thresholds.inactive_days, f"no activity for {int(idle)} days")
         )
     if not scores.provisional:
         reasons += _of_results(scores, percentile, thresholds)
