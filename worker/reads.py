@@ -80,9 +80,7 @@ class Records(Protocol):
     def sealed_ids(self, student_keys: Sequence[UUID]) -> Mapping[UUID, bytes]:
         """The sealed ids of these students; those that exist."""
 
-    def standing(
-        self, key: StateKey, before: tuple[datetime, int] | None, limit: int
-    ) -> Sequence[Standing]:
+    def standing(self, key: StateKey, before: tuple[datetime, int] | None, limit: int) -> Sequence[Standing]:
         """The attempts of one student in one course, newest first, after the place `before`."""
 
     def attempts_of(

@@ -104,6 +104,6 @@ def to_system(caller: Caller) -> None:
     _require(Role.OPERATOR in caller.roles, "only operators see the system's figures")
 
 
-def _require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as the sentence it is
+def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise Forbidden(otherwise)

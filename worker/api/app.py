@@ -58,7 +58,7 @@ def build(make: Callable[[], Service]) -> Litestar:
 
 
 class RequestIds(ASGIMiddleware):
-    """Every request gets an id, which its answer and its problem carry, and headers no answer goes without."""
+    """Every request gets an id for its answer, and every answer the headers that none goes without."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         request_id = uuid4().hex

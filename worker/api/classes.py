@@ -117,7 +117,8 @@ class Classes:
         windows = {key: window.unpack(window.rebuild(found)) for key, found in attempts.items()}
         items = records.items(course_id, days, as_of, self._rules.correct_from)
         sealed = records.sealed_ids(list(attempts))
-        return _room(course_id, windows, as_of, self._rules, items, sealed, {}, "")
+        figures = classroom(course_id, windows, as_of, self._rules.thresholds)
+        return _room(figures, items=items, sealed=sealed, versions={}, stamp="")
 
     def refresh(self, clerk: Clerk) -> int:
         """Compute again what is wanted and has changed, if the turn is ours; how many were.
@@ -142,9 +143,7 @@ class Classes:
         age = self._now() - kept.classroom.as_of
         return kept.stamp != stamp or kept.classroom.degraded or age > _OLDEST
 
-    def _shared(
-        self, clerk: Clerk, course_id: str, kind: str, form: type[T]
-    ) -> T | None:
+    def _shared(self, clerk: Clerk, course_id: str, kind: str, form: type[T]) -> T | None:
         found = self.held(kind, course_id)
         if isinstance(found, form):
             return found
@@ -202,24 +201,22 @@ def _from_states(
             degraded = degraded or read.degraded
     sealed = {held.student_key: held.sealed_id for held in learners if held.sealed_id is not None}
     items = records.items(course_id, Days(), None, rules.correct_from)
-    room = _room(course_id, windows, now, rules, items, sealed, versions, stamp)
-    if not degraded:
-        return room
-    return msgspec.structs.replace(room, classroom=msgspec.structs.replace(room.classroom, degraded=True))
+    figures = classroom(course_id, windows, now, rules.thresholds)
+    if degraded:
+        figures = msgspec.structs.replace(figures, degraded=True)
+    return _room(figures, items=items, sealed=sealed, versions=versions, stamp=stamp)
 
 
 def _room(
-    course_id: str,
-    windows: Mapping[UUID, Window],
-    as_of: datetime,
-    rules: Rules,
+    figures: Classroom,
+    *,
     items: Sequence[Item],
     sealed: Mapping[UUID, bytes],
     versions: Mapping[UUID, Version],
     stamp: str,
 ) -> Room:
     return Room(
-        classroom=classroom(course_id, windows, as_of, rules.thresholds),
+        classroom=figures,
         items=list(items),
         sealed={str(key): value for key, value in sealed.items()},
         versions={str(key): f"{version.birth}.{version.number}" for key, version in versions.items()},

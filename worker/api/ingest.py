@@ -143,4 +143,3 @@ class _Remembering(Identity):
 
     def __init__(self, identity: Identity) -> None:
         self.identify = lru_cache(_REMEMBERED_STUDENTS)(identity.identify)  # type: ignore[method-assign]
-

@@ -6,7 +6,7 @@ Nothing of a request is ever quoted in one, and nothing of an unexpected error i
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 from litestar import Request, Response
 from litestar.exceptions import (
@@ -29,7 +29,7 @@ class Problem(Exception):
     """A refusal with its status; `detail` is for the caller to read, `members` extend the document."""
 
     status = HTTPStatus.BAD_REQUEST
-    headers: Mapping[str, str] = {}
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -45,7 +45,7 @@ class Unauthorized(Problem):
     """No identity, or none that holds."""
 
     status = HTTPStatus.UNAUTHORIZED
-    headers = {"WWW-Authenticate": "Bearer"}
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(Problem):
@@ -70,14 +70,14 @@ class TooLarge(Problem):
     """More than one request may hold."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    headers = {"Connection": "close"}
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
 class TooSlow(Problem):
     """The body did not come in time."""
 
     status = HTTPStatus.REQUEST_TIMEOUT
-    headers = {"Connection": "close"}
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
 class Unsupported(Problem):
@@ -96,14 +96,14 @@ class TooMany(Problem):
     """More than this task can take now."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
-    headers = {"Retry-After": str(RETRY_SECONDS)}
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
 
 
 class Away(Problem):
     """A dependency is away; the same request will succeed later."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers = {"Retry-After": str(RETRY_SECONDS)}
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
 
 
 def on_problem(request: Request[Any, Any, Any], error: Problem) -> Response[dict[str, Any]]:
@@ -165,6 +165,4 @@ def document(
         "request_id": request.scope.get("state", {}).get("request_id", ""),
         **(members or {}),
     }
-    return Response(
-        content, status_code=status.value, media_type=MEDIA_TYPE, headers=dict(headers or {})
-    )
+    return Response(content, status_code=status.value, media_type=MEDIA_TYPE, headers=dict(headers or {}))

@@ -35,6 +35,7 @@ class Page(NamedTuple):
 def page(
     learners: Iterable[Learner],
     names: Mapping[UUID, str],
+    *,
     sort: Sort,
     order: Order,
     cursor: str | None,

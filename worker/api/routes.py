@@ -46,7 +46,7 @@ _MOST = 500
 StudentId = Annotated[
     str | None,
     Parameter(
-        query="student_id", min_length=1, max_length=256, description="the school's student id; `me` is the own"
+        query="student_id", min_length=1, max_length=256, description="the school's id; `me` is the own"
     ),
 ]
 CourseId = Annotated[str | None, Parameter(query="course_id", min_length=1, max_length=256)]
@@ -57,9 +57,7 @@ Limit = Annotated[int | None, Parameter(query="limit", ge=1, le=_MOST)]
 Cursor = Annotated[str | None, Parameter(query="cursor", min_length=1, max_length=512)]
 Purpose = Annotated[
     str | None,
-    Parameter(
-        header="X-Purpose", min_length=8, max_length=200, description="why an official looks; names no student"
-    ),
+    Parameter(header="X-Purpose", min_length=8, max_length=200, description="why an official looks"),
 ]
 
 
@@ -136,6 +134,7 @@ async def send_events(request: Call) -> Response[Any]:
 )
 async def metrics(
     request: Call,
+    *,
     student_id: StudentId = None,
     course_id: CourseId = None,
     as_of: AsOf = None,
@@ -187,6 +186,7 @@ async def metrics(
 @get("/attempts", summary="The attempts of a student in a course", responses={**_answers(Attempts), **_READS})
 async def attempts(
     request: Call,
+    *,
     student_id: Annotated[str, Parameter(query="student_id", min_length=1, max_length=256)],
     course_id: Annotated[str, Parameter(query="course_id", min_length=1, max_length=256)],
     limit: Limit = None,
@@ -204,6 +204,7 @@ async def attempts(
 @get("/disclosures", summary="Who saw a record", responses={**_answers(Disclosures), **_READS})
 async def disclosures(
     request: Call,
+    *,
     student_id: Annotated[str, Parameter(query="student_id", min_length=1, max_length=256)],
     limit: Limit = None,
     cursor: Cursor = None,
@@ -268,7 +269,8 @@ async def page(request: Call) -> Response[Any]:
     headers = {**SECURITY_HEADERS, "ETag": asset.etag}
     if asset.etag in request.headers.get("if-none-match", ""):
         return Response(None, status_code=304, headers=headers)
-    return Response(asset.body, media_type=asset.content_type, headers=headers)
+    # the framework adds the charset itself
+    return Response(asset.body, media_type=asset.content_type.partition(";")[0], headers=headers)
 
 
 ROUTES = [send_events, metrics, attempts, disclosures, session, healthz, readyz, page]
@@ -337,4 +339,4 @@ def _wants_csv(request: Call) -> bool:
 
 def _csv(body: bytes) -> Response[Any]:
     headers = {**PRIVATE, "Content-Disposition": 'attachment; filename="class.csv"'}
-    return Response(body, media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(body, media_type="text/csv", headers=headers)

@@ -146,9 +146,7 @@ class Scores:
             return held
         return await self._desk.work(lambda clerk: quietly(lambda: self._classes.ranking(clerk, course_id)))
 
-    def _past(
-        self, clerk: Clerk, key: StateKey, as_of: datetime
-    ) -> tuple[Window | None, Ranking | None]:
+    def _past(self, clerk: Clerk, key: StateKey, as_of: datetime) -> tuple[Window | None, Ranking | None]:
         window = _then(clerk, [key], as_of).get(key)
         if window is None:
             return None, None

@@ -101,7 +101,9 @@ class Views:
         names: Mapping[UUID, str] = {}
         if asked.sort == "student_id":
             names = self._names(room, [learner.student_key for learner in learners])
-        cut = roster.page(learners, names, asked.sort, asked.order, asked.cursor, asked.limit)
+        cut = roster.page(
+            learners, names, sort=asked.sort, order=asked.order, cursor=asked.cursor, limit=asked.limit
+        )
         keys = [learner.student_key for learner in cut.learners]
         if keys:
             await self._desk.record(
@@ -150,6 +152,7 @@ class Views:
         if not found and before is None:
             raise NotFound("no attempts of such a student here; check the student id and the course")
         lines = found[:limit]
+        after = cursors.encode((lines[-1].occurred_at, lines[-1].key)) if len(found) > limit else None
         return Attempts(
             student_id=asked.student_id,
             student_key=asked.student_key,
@@ -168,7 +171,7 @@ class Views:
                 )
                 for one in lines
             ],
-            next_cursor=cursors.encode((lines[-1].occurred_at, lines[-1].key)) if len(found) > limit else None,
+            next_cursor=after,
         )
 
     async def disclosures(self, asked: Asked, cursor: str | None, limit: int) -> Disclosures:
@@ -262,9 +265,7 @@ def _told(clerk: Clerk) -> tuple[Sequence[SourceFigures], Mapping[str, int]]:
     return clerk.records.figures(), clerk.records.dead_letters()
 
 
-def _shards(
-    ages: Mapping[str, float | None], sources: Mapping[str, SourceFigures]
-) -> list[ShardFigures]:
+def _shards(ages: Mapping[str, float | None], sources: Mapping[str, SourceFigures]) -> list[ShardFigures]:
     lines = []
     for source, age in ages.items():
         figures = sources.get(source)

@@ -1,8 +1,8 @@
 """The DisclosureLog port on PostgreSQL: a hash chain for each writer, tied together by anchors.
 
 One chain over all writers would make every read of the fleet wait for every other. So each writer chains its
-own rows, in commits of many, and now and then ties its head to the anchor before, whoever wrote that. Whoever
-changes or removes a row must rewrite the rest of its chain and all later anchors, also those already exported.
+own rows, in commits of many, and now and then ties its head to the anchor before, whoever wrote that. Who
+changes or removes a row must rewrite the rest of its chain and all later anchors, exported ones included.
 """
 
 import hashlib
@@ -39,7 +39,9 @@ class AuroraDisclosures:
     def __init__(self, conninfo: Callable[[], str]) -> None:
         self._sql = statements("records")
         self._session = Session(conninfo, prepare=None)
-        self._begin()
+        self._chain = uuid.uuid4()
+        self._number = self._anchored = 0
+        self._head = _START
 
     def close(self) -> None:
         self._session.close()
@@ -78,7 +80,10 @@ class AuroraDisclosures:
         parameters = {"student": student_key, "at": at, "chain": chain, "number": number, "limit": limit}
         with self._session.connection() as connection:
             rows = connection.execute(self._sql["of_student"], parameters, binary=True).fetchall()
-        return [Disclosed(*row[:6], place=(row[6], row[7])) for row in rows]
+        return [
+            Disclosed(at, who, role, what, course, purpose, (chain, number))
+            for at, who, role, what, course, purpose, chain, number in rows
+        ]
 
     def broken(self) -> Sequence[str]:
         with self._session.connection() as connection, connection.transaction():
@@ -92,12 +97,11 @@ class AuroraDisclosures:
         problems = [problem for chain in chains.values() for problem in _check_chain(chain, heads)]
         return [*problems, *_check_anchors(anchors, heads)]
 
-    def _begin(self) -> None:
-        self._chain, self._number, self._head, self._anchored = uuid.uuid4(), 0, _START, 0
-
     def _finish_in_doubt(self) -> None:
         self._session.close()
-        self._begin()
+        self._chain = uuid.uuid4()
+        self._number = self._anchored = 0
+        self._head = _START
 
     def _chained(self, disclosures: Sequence[Disclosure]) -> Iterator[_Row]:
         head = self._head

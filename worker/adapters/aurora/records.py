@@ -53,9 +53,7 @@ class AuroraRecords:
     def sealed_ids(self, student_keys: Sequence[UUID]) -> Mapping[UUID, bytes]:
         return dict(self._rows("sealed_ids", students=list(student_keys)))
 
-    def standing(
-        self, key: StateKey, before: tuple[datetime, int] | None, limit: int
-    ) -> Sequence[Standing]:
+    def standing(self, key: StateKey, before: tuple[datetime, int] | None, limit: int) -> Sequence[Standing]:
         at, attempt = before or (None, None)
         rows = self._rows(
             "standing", student=key.student_key, course=key.course_id, at=at, key=attempt, limit=limit
@@ -75,9 +73,7 @@ class AuroraRecords:
     def items(
         self, course_id: str, days: Days, as_of: datetime | None, correct_from: float
     ) -> Sequence[Item]:
-        rows = self._rows(
-            "items", course=course_id, as_of=as_of, correct_from=correct_from, **_moments(days)
-        )
+        rows = self._rows("items", course=course_id, as_of=as_of, correct_from=correct_from, **_moments(days))
         return [Item(*row) for row in rows]
 
     def course_stamps(self, courses: Sequence[str]) -> Mapping[str, str]:
