@@ -479,6 +479,32 @@ def test_adrift_through_a_crash_heals_by_redelivery(scene: Scene, pipeline: Pipe
     healthy(scene)
 
 
+# A clock that is set back.
+
+
+def test_a_clock_set_back_does_not_put_the_guard_off(scene: Scene, pipeline: Pipeline) -> None:
+    pipeline.process([record(*attempts(1))])
+    scene.time.pass_by(-3_600)
+    scene.projection.restore(({}, {}, None))
+    pipeline.process([])
+    assert scene.metrics.counts["sweeps_total",] == 1
+    scene.wire.since()
+    pipeline.process([])
+    assert scene.wire.since() == [], "and from then on it looks at its usual pace"
+
+
+def test_a_clock_set_back_does_not_lengthen_the_patience_with_redis(scene: Scene, pipeline: Pipeline) -> None:
+    scene.projection.away = True
+    scene.time.then(3, lambda: scene.time.pass_by(-3_600))
+    pipeline.process([record(*attempts(1))])
+    assert len(scene.time.pauses) == 3
+    assert accounting(scene)["applied"] == 1
+    scene.projection.away = False
+    scene.tick(pipeline)
+    assert pipeline.settled
+    healthy(scene)
+
+
 # Redis loses acknowledged writes.
 
 
