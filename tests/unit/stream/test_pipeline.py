@@ -822,6 +822,25 @@ def test_a_large_first_record_promises_nothing_before_its_end(scene: Scene) -> N
     healthy(scene)
 
 
+def test_a_large_record_of_bad_events_is_cut_too(scene: Scene) -> None:
+    """Dead letters are sealed and stored in the transaction: none of it may be larger than the limit."""
+    pipeline = parts(scene)
+    bad = b"\n".join([b"{bad}"] * 8)
+    scene.wire.before("commit", lambda: None, SystemExit())
+    with pytest.raises(SystemExit):
+        pipeline.process([garbage(1, bad)])
+    scene.settle(pipeline)
+    assert scene.metrics.observations["batch_events"] == [3]
+    assert scene.store.positions == []
+    owner = scene.pipeline()
+    owner.process([garbage(1, bad)])
+    scene.settle(owner)
+    assert scene.metrics.observations["batch_events"] == [3, 3, 3, 2]
+    assert len(scene.ledger.dead_letters) == 8
+    assert scene.store.positions == [Position(1)]
+    healthy(scene)
+
+
 def test_a_large_record_after_others_of_the_call_before(scene: Scene) -> None:
     """Its parts must not take floor and marker back to where the call before had not yet been."""
     pipeline = parts(scene)
