@@ -62,6 +62,7 @@ def run(drill: Drill, per_second: int, say: Say) -> Result:
         stage.load.stop()
         wait_until_quiet(stage.edges, stage.any_task(), stage.load.sent + drill.poison)
         proof = prove(stage.edges, stage.session.stack.endpoints.database_url, stage.load, drill.poison)
+        proof = proof.but(stage.broken)
         return Result(drill.number, drill.name, proof, pause, recovered)
 
 
@@ -82,7 +83,7 @@ def _table(results: Sequence[Result]) -> Table:
             f"{pause:.1f} s",
             "-" if recovered is None else f"{recovered:.1f} s",
             f"{proof.accounting[Outcome.REDELIVERED]:,}",
-            "good" if proof.good else f"BAD {proof.states}; {proof.scores}",
+            "good" if proof.good else f"BAD {'; '.join([proof.states, proof.scores, *proof.broken])}",
         )
     return table
 

@@ -11,6 +11,7 @@ import redis
 from tests.faults.stage import Stage, family, kill
 from worker.local.watching import wait_for
 
+_STARTS = "edu_daemon_starts_total"
 POISON = 1_200
 """Poisoned events of the flood; the default limit is 500 in a row."""
 
@@ -148,6 +149,27 @@ def kinesis_throttled(stage: Stage) -> None:
     stage.session.stack.emulator.refuse({})
 
 
+def kill_leader(stage: Stage) -> None:
+    """The task that leads dies: its leases need a leader to find a new owner."""
+    name = stage.leader()
+    stage.observer.fault()
+    stage.tasks.pop(name).kill()
+
+
+def kinesis_away(stage: Stage) -> None:
+    """Every call to Kinesis is refused for 60 s: nothing to be mended by restarting anything."""
+    starts = stage.metric("a", _STARTS)
+    stage.observer.fault()
+    stage.session.stack.emulator.refuse({"kinesis": 1.0})
+    for _ in range(60):
+        stage.hold(1)
+        stage.promise(stage.healthy("a"), "healthy all the time")
+    stage.session.stack.emulator.refuse({})
+    stage.await_recovery()
+    stage.promise(stage.healthy("a"), "healthy all the time")
+    stage.promise(stage.metric("a", _STARTS) == starts == 1, "no restart of the daemon")
+
+
 DRILLS = (
     Drill(1, "kill -9 of a shard process", kill_child),
     Drill(2, "kill -9 of the daemon", kill_daemon, goal_seconds=10),
@@ -163,4 +185,6 @@ DRILLS = (
     Drill(16, "poison flood halts the shard", poison_flood, poison=POISON),
     Drill(19, "a task frozen for 60 s wakes up", frozen_task, tasks=2),
     Drill(21, "Redis away 60 s", redis_away),
+    Drill(22, "Kinesis away 60 s", kinesis_away),
+    Drill(4, "kill -9 of the leader's task", kill_leader, tasks=2, goal_seconds=90),
 )

@@ -1,8 +1,9 @@
 """What every drill must end with: nothing lost, nothing double, Redis a rebuild of the ledger."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import psycopg
 
@@ -28,6 +29,11 @@ class Proof(NamedTuple):
     scores: str
     good: bool
     accounting: Accounting
+    broken: tuple[str, ...] = ()
+
+    def but(self, broken: Sequence[str]) -> Self:
+        """The same, and not good if a promise beside it was broken."""
+        return self._replace(good=self.good and not broken, broken=tuple(broken))
 
 
 def wait_until_quiet(edges: Edges, task: Task, sent: int) -> None:
