@@ -121,8 +121,8 @@ def poison_flood(stage: Stage) -> None:
     stage.tasks["a"] = stage.session.start_task("a", raised)
 
 
-def frozen_task(stage: Stage) -> None:
-    """A task is stopped in the middle for 60 s and wakes as a former owner that does not know it."""
+def frozen_task(stage: Stage, seconds: float = 60) -> None:
+    """A task is stopped in the middle and wakes as a former owner that does not know it."""
     name = max(stage.tasks, key=lambda n: len(stage.shards_of(n)))
     frozen = stage.tasks[name]
     assert frozen.process.pid is not None
@@ -130,22 +130,22 @@ def frozen_task(stage: Stage) -> None:
     stage.observer.fault()
     for process in tree:
         process.suspend()
-    stage.hold(60)
+    stage.hold(seconds)
     for process in tree:
         process.resume()
 
 
-def dynamodb_throttled(stage: Stage) -> None:
+def dynamodb_throttled(stage: Stage, seconds: float = 60) -> None:
     stage.observer.fault()
     stage.session.stack.emulator.refuse({"dynamodb": 0.8})
-    stage.hold(60)
+    stage.hold(seconds)
     stage.session.stack.emulator.refuse({})
 
 
-def kinesis_throttled(stage: Stage) -> None:
+def kinesis_throttled(stage: Stage, seconds: float = 60) -> None:
     stage.observer.fault()
     stage.session.stack.emulator.refuse({"kinesis": 0.8})
-    stage.hold(60)
+    stage.hold(seconds)
     stage.session.stack.emulator.refuse({})
 
 

@@ -43,7 +43,9 @@ class Watch:
     def look(self, positions: Mapping[str, Position], behind: int, now: float) -> None:
         """How far each shard is committed, and how many events are acknowledged and not read."""
         for source, position in positions.items():
-            last, since = self._last.get(source, (None, now))
+            # a shard that is born of the fault owes its students' events since then
+            born = now if self._fault is None else self._fault
+            last, since = self._last.get(source, (None, born))
             if position != last:
                 self._pauses[source] = max(self._pauses.get(source, 0.0), self._paused(since, now))
                 self._last[source] = position, now

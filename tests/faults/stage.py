@@ -14,7 +14,7 @@ import orjson
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.faults.load import Load, Say
+from tests.faults.load import TICK_SECONDS, Crowd, Load, Say
 from tests.faults.observer import BACKLOG, Observer
 from worker import wiring
 from worker.adapters.leases import DynamoLeases
@@ -146,7 +146,15 @@ def kill(process: psutil.Process) -> None:
 
 @contextmanager
 def staged(
-    directory: Path, say: Say, *, tasks: int = 1, per_second: int = 1_000, settings: Mapping[str, str]
+    directory: Path,
+    say: Say,
+    *,
+    tasks: int = 1,
+    per_second: int = 1_000,
+    settings: Mapping[str, str],
+    crowd: Crowd = Crowd(),  # noqa: B008 - a value
+    tick_seconds: float = TICK_SECONDS,
+    backlog: int = BACKLOG,
 ) -> Iterator[Stage]:
     """Everything up, both shards held, the load steady for some seconds."""
     with Session(directory, lambda _line: None) as session:
@@ -162,8 +170,8 @@ def staged(
             )
             edges = wiring.edges(load(session.environment))
             watching = wiring.edges(load(session.environment))
-            producing = Load(edges, per_second)
-            observer = Observer(watching.ledger, lambda: producing.sent, max(BACKLOG, per_second))
+            producing = Load(edges, per_second, tick_seconds=tick_seconds, crowd=crowd)
+            observer = Observer(watching.ledger, lambda: producing.sent, backlog)
             stage = Stage(session, edges, producing, observer, running, say)
             observer.start()
             producing.start()
