@@ -65,6 +65,11 @@ test: lint ## lint, types, import contracts and all tests, the real daemon inclu
 faults: $(VENV)/.dev ## every drill at load, with a table; DRILLS="1 2 9" for some
 	$(BIN)/python -m tests.faults $(DRILLS)
 
+MINUTES ?= 20
+.PHONY: soak
+soak: $(VENV)/.dev ## two tasks at 5,000 events/s with a failure every minute, then the proof; MINUTES=20
+	$(BIN)/python -m tests.faults --soak $(MINUTES)
+
 .PHONY: model
 model: $(VENV)/.dev ## the protocol's model, every configuration (many minutes)
 	$(BIN)/python -m tests.model --all

@@ -62,7 +62,9 @@ COUNTERS: Mapping[CounterName, Metric] = {
 }
 
 GAUGES: Mapping[GaugeName, Metric] = {
-    "iterator_age_seconds": Metric("How far the shard's last batch was behind the tip of the stream."),
+    "iterator_age_seconds": Metric(
+        "How far the shard's last batch was behind the tip of the stream, and how long ago that was if long."
+    ),
     "degraded": Metric("1 while a dependency is away and the shard waits or runs without the projection."),
     "halted": Metric("1 once the shard has halted on a flood of poison; a person must look."),
     "shards_held": Metric("Shards whose process was heard within 30 seconds.", ()),

@@ -115,7 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         10_000
     )
     lease_assignment_millis: Annotated[_Millis, Meta(description="time between the leader's assignments")] = (
-        2_000
+        1_000
     )
     shard_sync_millis: Annotated[_Millis, Meta(description="time between looks for new shards")] = 5_000
     shutdown_grace_millis: Annotated[_Millis, Meta(description="time for children to finish at SIGTERM")] = (

@@ -242,7 +242,14 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
         command = JavaCommand(settings.java_bin or "java", settings.java_heap_mb)
         # a look is worth nothing once the next is due
         leases = DynamoLeases(client(settings, "dynamodb", attempts=2, seconds=2), settings.application_name)
-        return Supervisor(config, properties, command, leases).run()
+        kinesis = client(settings, "kinesis", attempts=1, seconds=5)
+        return Supervisor(
+            config,
+            properties,
+            command,
+            leases,
+            ask_stream=lambda: source_prefix(kinesis, settings.stream_name),
+        ).run()
 
 
 def _patiently(step: Callable[[], T], pause: Callable[[float, Exception], None]) -> T:

@@ -1,6 +1,7 @@
 """`python -m tests.faults`: run the drills and print one table; exit code 0 when every proof is good."""
 
 import argparse
+import random
 import sys
 import tempfile
 import time
@@ -15,6 +16,7 @@ from rich.table import Table
 from tests.faults.drills import DRILLS, Drill
 from tests.faults.load import Say
 from tests.faults.proof import Proof, prove, wait_until_quiet
+from tests.faults.soak import soak, told
 from tests.faults.stage import staged
 from worker.domain.accounting import Outcome
 
@@ -34,11 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     chosen = [drill for drill in DRILLS if not arguments.drills or drill.number in arguments.drills]
     console = Console(width=None if sys.stdout.isatty() else 130)
+    if arguments.soak:
+        return _soak(arguments, console)
     results: list[Result] = []
     try:
         for drill in chosen:
             console.print(f"drill {drill.number}: {drill.name}", style="bold", highlight=False)
-            results.append(run(drill, arguments.rate, lambda line: console.print(line, style="dim")))
+            results.append(run(drill, arguments.rate or 1_000, lambda line: console.print(line, style="dim")))
             console.print(_table(results[-1:]))
     except KeyboardInterrupt:
         return 130
@@ -46,6 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2))
     return 0 if all(result.proof.good for result in results) else 1
+
+
+def _soak(arguments: argparse.Namespace, console: Console) -> int:
+    try:
+        result = soak(
+            arguments.soak,
+            arguments.rate or 5_000,
+            arguments.seed,
+            lambda line: console.print(line, style="dim"),
+        )
+    except KeyboardInterrupt:
+        return 130
+    console.print(told(result), highlight=False)
+    if arguments.json:
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2))
+    return 0 if result.good else 1
 
 
 def run(drill: Drill, per_second: int, say: Say) -> Result:
@@ -62,6 +82,7 @@ def run(drill: Drill, per_second: int, say: Say) -> Result:
         stage.load.stop()
         wait_until_quiet(stage.edges, stage.any_task(), stage.load.sent + drill.poison)
         proof = prove(stage.edges, stage.session.stack.endpoints.database_url, stage.load, drill.poison)
+        proof = proof.but(stage.broken)
         return Result(drill.number, drill.name, proof, pause, recovered)
 
 
@@ -82,7 +103,7 @@ def _table(results: Sequence[Result]) -> Table:
             f"{pause:.1f} s",
             "-" if recovered is None else f"{recovered:.1f} s",
             f"{proof.accounting[Outcome.REDELIVERED]:,}",
-            "good" if proof.good else f"BAD {proof.states}; {proof.scores}",
+            "good" if proof.good else f"BAD {'; '.join([proof.states, proof.scores, *proof.broken])}",
         )
     return table
 
@@ -94,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: python -m tests.faults 1 2 9 --rate 1000 --json drills.json",
     )
     parser.add_argument("drills", type=int, nargs="*", help="their numbers (default: all)")
-    parser.add_argument("--rate", type=int, default=1_000, help="events a second (default: %(default)s)")
+    parser.add_argument("--rate", type=int, help="events a second (default: 1000, of a soak 5000)")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="one long run with a failure a minute")
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of the soak's failures")
     parser.add_argument("--json", type=Path, help="write the results there as well")
     return parser
 

@@ -11,6 +11,7 @@ import redis
 from tests.faults.stage import Stage, family, kill
 from worker.local.watching import wait_for
 
+_STARTS = "edu_daemon_starts_total"
 POISON = 1_200
 """Poisoned events of the flood; the default limit is 500 in a row."""
 
@@ -120,8 +121,8 @@ def poison_flood(stage: Stage) -> None:
     stage.tasks["a"] = stage.session.start_task("a", raised)
 
 
-def frozen_task(stage: Stage) -> None:
-    """A task is stopped in the middle for 60 s and wakes as a former owner that does not know it."""
+def frozen_task(stage: Stage, seconds: float = 60) -> None:
+    """A task is stopped in the middle and wakes as a former owner that does not know it."""
     name = max(stage.tasks, key=lambda n: len(stage.shards_of(n)))
     frozen = stage.tasks[name]
     assert frozen.process.pid is not None
@@ -129,23 +130,44 @@ def frozen_task(stage: Stage) -> None:
     stage.observer.fault()
     for process in tree:
         process.suspend()
-    stage.hold(60)
+    stage.hold(seconds)
     for process in tree:
         process.resume()
 
 
-def dynamodb_throttled(stage: Stage) -> None:
+def dynamodb_throttled(stage: Stage, seconds: float = 60) -> None:
     stage.observer.fault()
     stage.session.stack.emulator.refuse({"dynamodb": 0.8})
-    stage.hold(60)
+    stage.hold(seconds)
     stage.session.stack.emulator.refuse({})
 
 
-def kinesis_throttled(stage: Stage) -> None:
+def kinesis_throttled(stage: Stage, seconds: float = 60) -> None:
     stage.observer.fault()
     stage.session.stack.emulator.refuse({"kinesis": 0.8})
-    stage.hold(60)
+    stage.hold(seconds)
     stage.session.stack.emulator.refuse({})
+
+
+def kill_leader(stage: Stage) -> None:
+    """The task that leads dies: its leases need a leader to find a new owner."""
+    name = stage.leader()
+    stage.observer.fault()
+    stage.tasks.pop(name).kill()
+
+
+def kinesis_away(stage: Stage) -> None:
+    """Every call to Kinesis is refused for 60 s: nothing to be mended by restarting anything."""
+    starts = stage.metric("a", _STARTS)
+    stage.observer.fault()
+    stage.session.stack.emulator.refuse({"kinesis": 1.0})
+    for _ in range(60):
+        stage.hold(1)
+        stage.promise(stage.healthy("a"), "healthy all the time")
+    stage.session.stack.emulator.refuse({})
+    stage.await_recovery()
+    stage.promise(stage.healthy("a"), "healthy all the time")
+    stage.promise(stage.metric("a", _STARTS) == starts == 1, "no restart of the daemon")
 
 
 DRILLS = (
@@ -163,4 +185,6 @@ DRILLS = (
     Drill(16, "poison flood halts the shard", poison_flood, poison=POISON),
     Drill(19, "a task frozen for 60 s wakes up", frozen_task, tasks=2),
     Drill(21, "Redis away 60 s", redis_away),
+    Drill(22, "Kinesis away 60 s", kinesis_away),
+    Drill(4, "kill -9 of the leader's task", kill_leader, tasks=2, goal_seconds=90),
 )
