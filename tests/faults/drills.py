@@ -15,8 +15,16 @@ POISON = 1_200
 """Poisoned events of the flood; the default limit is 500 in a row."""
 
 
+def anywhere() -> str | None:
+    """Most drills need nothing of the machine."""
+    return None
+
+
 class Drill(NamedTuple):
-    """One failure: its number and name, what causes it, and the stage it needs."""
+    """One failure: its number and name, what causes it, and the stage it needs.
+
+    `unavailable` says why this machine cannot run it, None where it can.
+    """
 
     number: int
     name: str
@@ -25,6 +33,7 @@ class Drill(NamedTuple):
     settings: Mapping[str, str] = {}
     goal_seconds: float | None = None
     poison: int = 0
+    unavailable: Callable[[], str | None] = anywhere
 
 
 def kill_child(stage: Stage) -> None:
