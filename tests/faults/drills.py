@@ -8,6 +8,7 @@ from typing import NamedTuple
 import psutil
 import redis
 
+from tests.faults.hardships import clock_skew, disk_full, no_faketime, no_mount, rotate_passwords
 from tests.faults.stage import Stage, family, kill
 from worker.local.watching import wait_for
 
@@ -170,6 +171,9 @@ DRILLS = (
     Drill(14, "DynamoDB refuses 80 % for 60 s", dynamodb_throttled),
     Drill(15, "Kinesis refuses 80 % for 60 s", kinesis_throttled),
     Drill(16, "poison flood halts the shard", poison_flood, poison=POISON),
+    Drill(17, "passwords rotate, the secrets follow late", rotate_passwords),
+    Drill(18, "PostgreSQL's disk is full", disk_full, unavailable=no_mount),
     Drill(19, "a task frozen for 60 s wakes up", frozen_task, tasks=2),
+    Drill(20, "clocks 10 min fast and slow, one task dies", clock_skew, unavailable=no_faketime),
     Drill(21, "Redis away 60 s", redis_away),
 )

@@ -7,7 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import orjson
@@ -27,7 +27,7 @@ _JAVA = "software.amazon.kinesis.multilang.MultiLangDaemon"
 
 @dataclasses.dataclass
 class Stage:
-    """A running product at load."""
+    """A running product at load; `undo` is done after its servers have ended, before their data go."""
 
     session: Session
     edges: Edges
@@ -35,6 +35,7 @@ class Stage:
     observer: Observer
     tasks: dict[str, Task]
     say: Say
+    undo: ExitStack
 
     def hold(self, seconds: float) -> None:
         """Let the fault last."""
@@ -102,7 +103,7 @@ def staged(
     directory: Path, say: Say, *, tasks: int = 1, per_second: int = 1_000, settings: Mapping[str, str]
 ) -> Iterator[Stage]:
     """Everything up, both shards held, the load steady for some seconds."""
-    with Session(directory, lambda _line: None) as session:
+    with ExitStack() as undo, Session(directory, lambda _line: None) as session:
         try:
             names = [chr(ord("a") + n) for n in range(tasks)]
             running = {name: session.start_task(name, settings) for name in names}
@@ -117,7 +118,7 @@ def staged(
             watching = wiring.edges(load(session.environment))
             producing = Load(edges, per_second)
             observer = Observer(watching.ledger, lambda: producing.sent)
-            stage = Stage(session, edges, producing, observer, running, say)
+            stage = Stage(session, edges, producing, observer, running, say, undo)
             observer.start()
             producing.start()
             wait_for(
@@ -134,4 +135,8 @@ def staged(
                 edges.close()
                 watching.close()
         finally:
+            try:
+                session.stop()
+            finally:
+                undo.close()
             session.remove()

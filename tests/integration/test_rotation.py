@@ -31,9 +31,11 @@ class Reader:
 
 
 @contextmanager
-def no_answer(error: type[Exception], reader: Reader, *, reads: int) -> Iterator[None]:
+def no_answer(
+    error: type[Exception], reader: Reader, *, reads: int, says: str | None = None
+) -> Iterator[None]:
     before = reader.reads
-    with pytest.raises(error):
+    with pytest.raises(error, match=says):
         yield
     assert reader.reads == before + reads
 
@@ -77,7 +79,7 @@ def test_a_session_of_the_ledger_survives_a_rotation(
         with no_answer(LedgerUnavailable, reader, reads=0):
             ask()  # its session was ended; the secret is read by the next connect
         for _ in range(2):
-            with no_answer(LedgerUnavailable, reader, reads=1):
+            with no_answer(LedgerUnavailable, reader, reads=1, says="password authentication failed"):
                 ask()
         reader.text = conninfo(new)
         ask()
@@ -103,7 +105,7 @@ def test_the_projection_survives_a_rotation(stack: Stack) -> None:
         with no_answer(ProjectionUnavailable, reader, reads=0):
             projection.markers(["a"])  # the connection was cut
         for _ in range(2):
-            with no_answer(ProjectionUnavailable, reader, reads=1):
+            with no_answer(ProjectionUnavailable, reader, reads=1, says="AuthenticationError"):
                 projection.markers(["a"])
         reader.text = url(new)
         projection.markers(["a"])
