@@ -4,12 +4,14 @@ A drill that this machine cannot run stands in the table and in the JSON as not 
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import FrameType
+from typing import NamedTuple, NoReturn
 
 import msgspec
 from rich.console import Console
@@ -115,5 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _told_to_end(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _told_to_end)  # what a drill has mounted or started must end with it
     sys.exit(main())

@@ -182,23 +182,24 @@ def disk_full(stage: Stage) -> None:
     stage.observer.fault()
     stage.await_recovery()
 
-    with closing(Filler(data.parent / "data" / "filler")) as filler:
+    with closing(Filler(data / "filler")) as filler:
         stage.observer.fault()
         _fill_until(
             stage, filler, lambda: _says(stage, "SQLSTATE 53100"), "a commit refused for want of room"
         )
         _fill_for(stage, filler, _DISK_FULL_SECONDS)
+    postgres.start()  # should it have panicked already
     stage.await_recovery()
     stage.say(f"commits refused, room made: longest pause {stage.observer.longest_pause:.1f} s")
 
-    with closing(Filler(data.parent / "data" / "filler")) as filler:
+    with closing(Filler(data / "filler")) as filler:
         stage.observer.fault()
         _fill_until(
             stage, filler, lambda: _says(stage, "SQLSTATE 53100"), "a commit refused for want of room"
         )
         _use_up_the_log(stage, filler, url)
         _fill_for(stage, filler, _DISK_FULL_SECONDS)
-    postgres.stop()
+    postgres.stop()  # what is left of it: without room it cannot recover either
     postgres.start()
 
 
@@ -271,18 +272,14 @@ def _fill_for(stage: Stage, filler: Filler, seconds: float) -> None:
 
 def _use_up_the_log(stage: Stage, filler: Filler, url: str) -> None:
     """Begin new segments of the log until there is no room for one: the server panics."""
+    log = stage.session.directory / "stack" / "log" / "postgres.log"
 
     def panicked() -> bool:
-        try:
-            with psycopg.connect(url, autocommit=True) as admin:
-                admin.execute("SELECT pg_logical_emit_message(false, 'drill', 'x'), pg_switch_wal()")
-        except psycopg.errors.DiskFull:
-            return False
-        except psycopg.OperationalError:
-            return True
-        return False
+        with suppress(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as admin:
+            admin.execute("SELECT pg_logical_emit_message(false, 'drill', 'x'), pg_switch_wal()")
+        return "PANIC:" in log.read_text()
 
-    _fill_until(stage, filler, panicked, "a full log")
+    _fill_until(stage, filler, panicked, "a server that panics over its full log")
 
 
 def no_faketime() -> str | None:
