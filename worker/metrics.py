@@ -22,6 +22,7 @@ CounterName = Literal[
     "watchdog_restarts_total",
     "leases_given_back_total",
     "leaders_cleared_total",
+    "reports_cleared_total",
     "lease_table_failures_total",
 ]
 GaugeName = Literal[
@@ -58,6 +59,7 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "watchdog_restarts_total": Metric("Restarts of a daemon that lived and did not work.", ("reason",)),
     "leases_given_back_total": Metric("Leases passed on at a stop, before they expired.", ()),
     "leaders_cleared_total": Metric("Leader records removed because they stood still.", ()),
+    "reports_cleared_total": Metric("Reports of workers removed because they stood still.", ()),
     "lease_table_failures_total": Metric("Times that KCL's tables did not answer this supervisor.", ()),
 }
 

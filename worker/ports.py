@@ -345,6 +345,9 @@ class LeaseTable(Protocol):
     def forget_worker(self, worker: str) -> None:
         """Delete a worker's reports, so that nobody takes it for alive; its next report brings it back."""
 
+    def clear_report(self, worker: str, report: int) -> bool:
+        """Delete the report of a worker that is taken for dead; False if it has reported since."""
+
     def leader(self) -> Leader | None:
         """The Leader record; None where nobody leads."""
 

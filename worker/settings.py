@@ -50,7 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="PostgreSQL URL; or `DATABASE_SECRET_ID`", extra=_SECRET)
     ] = None
     database_secret_id: Annotated[
-        str | None, Meta(description="Secrets Manager id with host, port, dbname, username, password")
+        str | None,
+        Meta(description="Secrets Manager id with host, port, dbname, username, password, sslmode"),
     ] = None
     redis_url: Annotated[str | None, Meta(description="Redis URL; or `REDIS_SECRET_ID`", extra=_SECRET)] = (
         None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import psutil
 import redis
 
+from tests.faults.hardships import clock_skew, disk_full, no_faketime, no_mount, rotate_passwords
 from tests.faults.stage import Stage, family, kill
 from worker.local.watching import wait_for
 
@@ -16,8 +17,16 @@ POISON = 1_200
 """Poisoned events of the flood; the default limit is 500 in a row."""
 
 
+def anywhere() -> str | None:
+    """Most drills need nothing of the machine."""
+    return None
+
+
 class Drill(NamedTuple):
-    """One failure: its number and name, what causes it, and the stage it needs."""
+    """One failure: its number and name, what causes it, and the stage it needs.
+
+    `unavailable` says why this machine cannot run it, None where it can.
+    """
 
     number: int
     name: str
@@ -26,6 +35,7 @@ class Drill(NamedTuple):
     settings: Mapping[str, str] = {}
     goal_seconds: float | None = None
     poison: int = 0
+    unavailable: Callable[[], str | None] = anywhere
 
 
 def kill_child(stage: Stage) -> None:
@@ -183,7 +193,10 @@ DRILLS = (
     Drill(14, "DynamoDB refuses 80 % for 60 s", dynamodb_throttled),
     Drill(15, "Kinesis refuses 80 % for 60 s", kinesis_throttled),
     Drill(16, "poison flood halts the shard", poison_flood, poison=POISON),
+    Drill(17, "passwords rotate, the secrets follow late", rotate_passwords),
+    Drill(18, "PostgreSQL's disk is full", disk_full, unavailable=no_mount),
     Drill(19, "a task frozen for 60 s wakes up", frozen_task, tasks=2),
+    Drill(20, "clocks 10 min fast and slow, one task dies", clock_skew, unavailable=no_faketime),
     Drill(21, "Redis away 60 s", redis_away),
     Drill(22, "Kinesis away 60 s", kinesis_away),
     Drill(4, "kill -9 of the leader's task", kill_leader, tasks=2, goal_seconds=90),

@@ -7,7 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import orjson
@@ -30,7 +30,7 @@ _JAVA = "software.amazon.kinesis.multilang.MultiLangDaemon"
 
 @dataclasses.dataclass
 class Stage:
-    """A running product at load."""
+    """A running product at load; `undo` is done after its servers have ended, before their data go."""
 
     session: Session
     edges: Edges
@@ -38,6 +38,7 @@ class Stage:
     observer: Observer
     tasks: dict[str, Task]
     say: Say
+    undo: ExitStack
     broken: list[str] = dataclasses.field(default_factory=list)
     """What a drill promised beside the proof and did not hold."""
 
@@ -157,7 +158,7 @@ def staged(
     backlog: int = BACKLOG,
 ) -> Iterator[Stage]:
     """Everything up, both shards held, the load steady for some seconds."""
-    with Session(directory, lambda _line: None) as session:
+    with ExitStack() as undo, Session(directory, lambda _line: None) as session:
         try:
             names = [chr(ord("a") + n) for n in range(tasks)]
             running = {name: session.start_task(name, settings) for name in names}
@@ -172,7 +173,7 @@ def staged(
             watching = wiring.edges(load(session.environment))
             producing = Load(edges, per_second, tick_seconds=tick_seconds, crowd=crowd)
             observer = Observer(watching.ledger, lambda: producing.sent, backlog)
-            stage = Stage(session, edges, producing, observer, running, say)
+            stage = Stage(session, edges, producing, observer, running, say, undo)
             observer.start()
             producing.start()
             wait_for(
@@ -189,4 +190,8 @@ def staged(
                 edges.close()
                 watching.close()
         finally:
+            try:
+                session.stop()
+            finally:
+                undo.close()
             session.remove()
