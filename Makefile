@@ -35,8 +35,8 @@ demo: $(VENV)/.demo ## real scores through everything, then proof; EVENTS=file.c
 		$(if $(EVENTS),--events '$(EVENTS)') $(if $(MAPPING),--columns '$(MAPPING)')
 
 .PHONY: up
-up: $(VENV)/.demo ## the whole product on this machine until Ctrl-C
-	@exec $(BIN)/python -m worker local up --directory $(STATE)/up
+up: $(VENV)/.demo ## the whole product on this machine until Ctrl-C, the page included; SCORES=1 sends real scores
+	@exec $(BIN)/python -m worker local up --directory $(STATE)/up $(if $(SCORES),--scores)
 
 .PHONY: install
 install: $(VENV)/.dev ## only install, with the development tools

@@ -102,9 +102,11 @@ def check(_: argparse.Namespace) -> int:
 
 
 def up(arguments: argparse.Namespace) -> int:
+    from worker import wiring
     from worker.local.up import run
 
-    return run(Path(arguments.directory))
+    connect = (lambda environment: wiring.edges(load(environment))) if arguments.scores else None
+    return run(Path(arguments.directory), connect)
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -185,6 +187,8 @@ def _add_local(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         parser = local.add_parser(action.__name__, help=explained, description=explained)
         parser.add_argument("--directory", default=".local", help="the state folder (default: %(default)s)")
         parser.set_defaults(verb=action)
+        if action is up:
+            parser.add_argument("--scores", action="store_true", help="send real scores all the while")
         if action is demo:
             parser.add_argument(
                 "--events", type=Path, help="a .csv, .csv.gz or .ndjson file (default: Project STAR)"
