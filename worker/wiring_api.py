@@ -4,8 +4,10 @@ The server starts the application in a process of its own, which reads the setti
 cross that border.
 """
 
+import ctypes
 import logging
 import os
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ _log = logging.getLogger(__name__)
 _FETCH_SECONDS = 5.0
 _HEADERS_MILLIS = 10_000
 _STOP_SECONDS = 30
+_PR_SET_PDEATHSIG = 1
 
 
 def run(settings: ApiSettings) -> int:
@@ -64,6 +67,8 @@ def run(settings: ApiSettings) -> int:
 
 def application() -> Litestar:
     """What the server calls in its own process."""
+    # a server that was killed must not leave this process behind, serving on its port
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     settings = load_api(os.environ)
     logs.configure(settings.log_level, role="api")
     start_http_server(settings.metrics_port, settings.health_host)

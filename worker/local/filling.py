@@ -3,7 +3,6 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from worker.domain.errors import StreamUnavailable
@@ -22,6 +21,8 @@ class Filling(threading.Thread):
 
     Args:
         edges: where to; they belong to this thread alone.
+
+    `courses` are those with the most scores.
     """
 
     def __init__(self, edges: Edges) -> None:
@@ -30,12 +31,8 @@ class Filling(threading.Thread):
         self._sender = Sender(edges, _now)
         self._history = star_events()
         self._stopped = threading.Event()
-
-    @property
-    def courses(self) -> Sequence[str]:
-        """The courses with the most scores."""
         counts = Counter(str(event["course_id"]) for event in self._history)
-        return [course for course, _ in counts.most_common(COURSES)]
+        self.courses = [course for course, _ in counts.most_common(COURSES)]
 
     @property
     def student(self) -> str:
