@@ -110,18 +110,18 @@ SELECT pg_try_advisory_lock(%(lock)s)
 SELECT pg_advisory_unlock(%(lock)s)
 
 -- name: new_disclosures
-INSERT INTO disclosures (chain, number, at, who, role, what, course_id, purpose, students, digest)
-SELECT %(chain)s, n.*
-FROM unnest(%(numbers)s::bigint[], %(ats)s::timestamptz[], %(whos)s::text[], %(roles)s::text[],
-            %(whats)s::text[], %(courses)s::text[], %(purposes)s::text[], %(students)s::bytea[],
-            %(digests)s::bytea[]) AS n
-ON CONFLICT DO NOTHING
-
--- name: new_disclosed
+-- One statement, therefore one round trip and one commit for the disclosures of many requests.
+WITH recorded AS (
+    INSERT INTO disclosures (chain, number, at, who, role, what, course_id, purpose, students, digest)
+    SELECT %(chain)s, n.*
+    FROM unnest(%(numbers)s::bigint[], %(ats)s::timestamptz[], %(whos)s::text[], %(roles)s::text[],
+                %(whats)s::text[], %(courses)s::text[], %(purposes)s::text[], %(students)s::bytea[],
+                %(digests)s::bytea[]) AS n
+)
 INSERT INTO disclosed_students (student_key, at, chain, number)
 SELECT n.student_key, n.at, %(chain)s, n.number
-FROM unnest(%(keys)s::uuid[], %(ats)s::timestamptz[], %(numbers)s::bigint[]) AS n (student_key, at, number)
-ON CONFLICT DO NOTHING
+FROM unnest(%(keys)s::uuid[], %(key_ats)s::timestamptz[], %(key_numbers)s::bigint[])
+     AS n (student_key, at, number)
 
 -- name: of_student
 SELECT d.at, d.who, d.role, d.what, d.course_id, d.purpose, d.chain, d.number

@@ -51,9 +51,9 @@ class AuroraDisclosures:
             return
         rows = list(self._chained(disclosures))
         try:
-            with self._session.connection() as connection, connection.transaction():
-                connection.execute(self._sql["new_disclosures"], self._columns(rows))
-                connection.execute(self._sql["new_disclosed"], self._subjects(rows))
+            with self._session.connection() as connection:
+                parameters = {**self._columns(rows), **_subjects(rows)}
+                connection.execute(self._sql["new_disclosures"], parameters)
         except BaseException:
             # whether it was committed is not known: the next row begins a chain of its own
             self._finish_in_doubt()
@@ -124,14 +124,14 @@ class AuroraDisclosures:
             "digests": [row.digest for row in rows],
         }
 
-    def _subjects(self, rows: Sequence[_Row]) -> dict[str, Any]:
-        pairs = [(key, row) for row in rows for key in set(row.disclosure.students)]
-        return {
-            "chain": self._chain,
-            "keys": [key for key, _ in pairs],
-            "ats": [row.disclosure.at for _, row in pairs],
-            "numbers": [row.number for _, row in pairs],
-        }
+
+def _subjects(rows: Sequence[_Row]) -> dict[str, Any]:
+    pairs = [(key, row) for row in rows for key in set(row.disclosure.students)]
+    return {
+        "keys": [key for key, _ in pairs],
+        "key_ats": [row.disclosure.at for _, row in pairs],
+        "key_numbers": [row.number for _, row in pairs],
+    }
 
 
 def _check_chain(rows: Sequence[Any], heads: dict[tuple[UUID, int], bytes]) -> Iterator[str]:
