@@ -70,6 +70,10 @@ MINUTES ?= 20
 soak: $(VENV)/.dev ## two tasks at 5,000 events/s with a failure every minute, then the proof; MINUTES=20
 	$(BIN)/python -m tests.faults --soak $(MINUTES)
 
+.PHONY: bench-api
+bench-api: $(VENV)/.dev ## what a request and an event cost the API, and how long readers wait
+	$(BIN)/python -m tests.benchmarks.api --json benchmarks/results/api.json
+
 .PHONY: model
 model: $(VENV)/.dev ## the protocol's model, every configuration (many minutes)
 	$(BIN)/python -m tests.model --all
