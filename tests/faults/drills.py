@@ -8,6 +8,7 @@ from typing import NamedTuple
 import psutil
 import redis
 
+from tests.faults import resharding
 from tests.faults.stage import Stage, family, kill
 from worker.local.watching import wait_for
 
@@ -15,8 +16,21 @@ POISON = 1_200
 """Poisoned events of the flood; the default limit is 500 in a row."""
 
 
+RESHARDING_RATE = 300
+"""Events a second of the drills that reshard: what the emulator of a stream with an end holds."""
+
+
+def nothing_more(_stage: Stage) -> list[str]:
+    """Of most drills the proof says all."""
+    return []
+
+
 class Drill(NamedTuple):
-    """One failure: its number and name, what causes it, and the stage it needs."""
+    """One failure: its number and name, what causes it, and the stage it needs.
+
+    `complaints` tells what else is wrong once the proof is made; `most_per_second` is all that the stage of
+    this drill can carry.
+    """
 
     number: int
     name: str
@@ -25,6 +39,9 @@ class Drill(NamedTuple):
     settings: Mapping[str, str] = {}
     goal_seconds: float | None = None
     poison: int = 0
+    reshards: bool = False
+    most_per_second: int | None = None
+    complaints: Callable[[Stage], list[str]] = nothing_more
 
 
 def kill_child(stage: Stage) -> None:
@@ -148,6 +165,19 @@ def kinesis_throttled(stage: Stage) -> None:
     stage.session.stack.emulator.refuse({})
 
 
+def _resharding(number: int, name: str, act: Callable[[Stage], None], tasks: int = 1) -> Drill:
+    return Drill(
+        number,
+        name,
+        act,
+        tasks=tasks,
+        settings=resharding.WATCHED_SETTINGS,
+        reshards=True,
+        most_per_second=RESHARDING_RATE,
+        complaints=resharding.complaints,
+    )
+
+
 DRILLS = (
     Drill(1, "kill -9 of a shard process", kill_child),
     Drill(2, "kill -9 of the daemon", kill_daemon, goal_seconds=10),
@@ -158,6 +188,9 @@ DRILLS = (
     Drill(8, "Redis killed, back empty", redis_empty),
     Drill(9, "FLUSHALL under load", flushall),
     Drill(10, "Redis back with old data", redis_stale),
+    _resharding(11, "a shard is split", resharding.split),
+    _resharding(12, "two shards are merged", resharding.merge),
+    _resharding(13, "a shard is split, kill -9 of its task", resharding.split_and_kill, tasks=2),
     Drill(14, "DynamoDB refuses 80 % for 60 s", dynamodb_throttled),
     Drill(15, "Kinesis refuses 80 % for 60 s", kinesis_throttled),
     Drill(16, "poison flood halts the shard", poison_flood, poison=POISON),

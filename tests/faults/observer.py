@@ -9,8 +9,6 @@ from worker.domain.position import Position
 from worker.ports import Ledger
 
 _EVERY_SECONDS = 0.05
-BACKLOG = 1_000
-"""So few events behind the producer counts as caught up: two polls of a shard at the drills' rate."""
 
 
 class Observer(threading.Thread):
@@ -19,15 +17,18 @@ class Observer(threading.Thread):
     Args:
         ledger: a connection of its own.
         sent: events acknowledged so far.
+        backlog: so few events behind the producer counts as caught up.
     """
 
-    def __init__(self, ledger: Ledger, sent: Callable[[], int]) -> None:
+    def __init__(self, ledger: Ledger, sent: Callable[[], int], backlog: int = 1_000) -> None:
         super().__init__(name="observer", daemon=True)
         self._ledger = ledger
         self._sent = sent
+        self._backlog = backlog
         self._stopped = threading.Event()
         self._moved: dict[str, tuple[Position, float]] = {}
         self._fault: float | None = None
+        self.sent_before = 0
         self.pauses: dict[str, float] = {}
         self.recovered_after: float | None = None
 
@@ -35,6 +36,7 @@ class Observer(threading.Thread):
         """The fault happens now: pauses and recovery are measured from here."""
         self.pauses.clear()
         self._fault = time.monotonic()
+        self.sent_before = self._sent()
         self.recovered_after = None
 
     @property
@@ -58,20 +60,22 @@ class Observer(threading.Thread):
         self.join()
 
     def _look(self, positions: Mapping[str, Position], now: float) -> None:
+        # a shard that is born of the fault owes its students' events since then
+        born = now if self._fault is None else self._fault
         for source, position in positions.items():
-            last, since = self._moved.get(source, (position, now))
+            last, since = self._moved.get(source, (position, born))
             if position != last:
                 self._moved[source] = (position, now)
                 if self._fault is not None and now > self._fault:
                     pause = now - max(since, self._fault - 1.0)
                     self.pauses[source] = max(self.pauses.get(source, 0.0), pause)
             else:
-                self._moved.setdefault(source, (position, now))
+                self._moved.setdefault(source, (position, born))
 
     def _note_recovery(self, behind: int, now: float) -> None:
         if self._fault is None:
             return
-        if behind > BACKLOG:
+        if behind > self._backlog:
             self.recovered_after = None
         elif self.recovered_after is None:
             self.recovered_after = now - self._fault

@@ -1,8 +1,8 @@
 """What every drill must end with: nothing lost, nothing double, Redis a rebuild of the ledger."""
 
+import dataclasses
 import time
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import psycopg
 
@@ -17,7 +17,8 @@ from worker.local.watching import position, wait_for
 _QUIET_SECONDS = 3.0
 
 
-class Proof(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Proof:
     """The end of a run: counts of distinct attempts, and whether every figure is right."""
 
     sent: int

@@ -7,30 +7,34 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import orjson
 import psutil
 
-from tests.faults.load import Load, Say
+from tests.faults import kinesis_local
+from tests.faults.load import TICK_SECONDS, Load, Say
 from tests.faults.observer import Observer
 from worker import wiring
+from worker.adapters.kinesis import KinesisProducer
 from worker.local.edges import Edges
 from worker.local.session import SHARDS, Session, Task
 from worker.local.watching import position, wait_for
 from worker.settings import load
 
 _PATIENCE = 240.0
+_SLOW_TICK_SECONDS = 0.1
 _JAVA = "software.amazon.kinesis.multilang.MultiLangDaemon"
 
 
 @dataclasses.dataclass
 class Stage:
-    """A running product at load."""
+    """A running product at load; `stream` is for looking at it, the load has its own way into it."""
 
     session: Session
     edges: Edges
+    stream: KinesisProducer
     load: Load
     observer: Observer
     tasks: dict[str, Task]
@@ -61,9 +65,12 @@ class Stage:
         return shards
 
     def await_recovery(self) -> None:
-        """Until both shards are held and the load is caught up with, after the fault."""
+        """Until every open shard is held and the load is caught up with, after the fault."""
         wait_for(
-            lambda: held(self.tasks.values()) == SHARDS and self.observer.recovered_after is not None,
+            lambda: (
+                self.observer.recovered_after is not None
+                and held(self.tasks.values()) == len(self.stream.open_shards())
+            ),
             self.any_task(),
             seconds=_PATIENCE,
             what="recovery",
@@ -99,10 +106,28 @@ def kill(process: psutil.Process) -> None:
 
 @contextmanager
 def staged(
-    directory: Path, say: Say, *, tasks: int = 1, per_second: int = 1_000, settings: Mapping[str, str]
+    directory: Path,
+    say: Say,
+    *,
+    tasks: int = 1,
+    per_second: int = 1_000,
+    settings: Mapping[str, str],
+    reshards: bool = False,
 ) -> Iterator[Stage]:
-    """Everything up, both shards held, the load steady for some seconds."""
-    with Session(directory, lambda _line: None) as session:
+    """Everything up, both shards held, the load steady for some seconds.
+
+    With `reshards` the stream is one whose shards end, which is slow: it is called less often, with more.
+
+    Raises:
+        CannotRun: such a stream cannot be had on this machine.
+    """
+    with ExitStack() as opened:
+        elsewhere: dict[str, str] = {}
+        if reshards:
+            program = kinesis_local.installed()
+            url = opened.enter_context(kinesis_local.serving(program, directory / "kinesis"))
+            elsewhere = {"KINESIS_ENDPOINT_URL": url, "CBOR_ENABLED": "true"}
+        session = opened.enter_context(Session(directory, lambda _line: None, elsewhere))
         try:
             names = [chr(ord("a") + n) for n in range(tasks)]
             running = {name: session.start_task(name, settings) for name in names}
@@ -113,11 +138,12 @@ def staged(
                 seconds=90,
                 what="both shards held",
             )
-            edges = wiring.edges(load(session.environment))
-            watching = wiring.edges(load(session.environment))
-            producing = Load(edges, per_second)
-            observer = Observer(watching.ledger, lambda: producing.sent)
-            stage = Stage(session, edges, producing, observer, running, say)
+            wired = load(session.environment)
+            edges, watching = wiring.edges(wired), wiring.edges(wired)
+            tick_seconds = _SLOW_TICK_SECONDS if reshards else TICK_SECONDS
+            producing = Load(edges, per_second, tick_seconds=tick_seconds)
+            observer = Observer(watching.ledger, lambda: producing.sent, backlog=per_second)
+            stage = Stage(session, edges, wiring.producer(wired), producing, observer, running, say)
             observer.start()
             producing.start()
             wait_for(

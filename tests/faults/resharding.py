@@ -1,0 +1,195 @@
+"""Splits and merges under load, and what must hold afterwards beyond the proof that every drill has.
+
+The order of a student's events across a reshard comes from KCL alone: it reads a child only once its parent
+is read to the end. What is ours is to say that end honestly, last of all, and to let go of a finished shard
+without a restart, a sweep or a lease that somebody else must wait for.
+"""
+
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.faults.stage import Stage
+from worker import wiring
+from worker.adapters.kinesis import Shard
+from worker.adapters.leases import DynamoLeases
+from worker.domain.errors import LeasesUnavailable
+from worker.local.session import APPLICATION, STREAM, Task
+from worker.local.watching import wait_for
+from worker.ports import Lease, Progress
+from worker.settings import load
+
+WATCHED_SETTINGS: Mapping[str, str] = {"WATCHDOG_SILENT_SECONDS": "30", "WATCHDOG_LEASE_SECONDS": "30"}
+"""The least patience that the watchdog can be told, so that a finished shard has the time to upset it."""
+
+_HELD_SECONDS = 180.0
+_WATCHED_SECONDS = 100.0
+_LAST_SECONDS = 5.0
+
+
+class Shards(NamedTuple):
+    """The stream's shards by id."""
+
+    ended: frozenset[str]
+    open: frozenset[str]
+
+
+def split(stage: Stage) -> None:
+    """Shard 0 is split in the middle of its range."""
+    begun = time.monotonic()
+    stage.observer.fault()
+    _split(stage, stage.stream.open_shards()[0])
+    _await_children(stage)
+    _hold_until(stage, begun + _WATCHED_SECONDS)
+
+
+def merge(stage: Stage) -> None:
+    """Both shards become one."""
+    begun = time.monotonic()
+    first, second = stage.stream.open_shards()
+    stage.observer.fault()
+    _kinesis(stage).merge_shards(
+        StreamName=STREAM, ShardToMerge=first.shard_id, AdjacentShardToMerge=second.shard_id
+    )
+    _await_children(stage)
+    _hold_until(stage, begun + _WATCHED_SECONDS)
+
+
+def split_and_kill(stage: Stage) -> None:
+    """Shard 0 is split, and the task that reads it dies before anyone has read it to its end."""
+    begun = time.monotonic()
+    parent = stage.stream.open_shards()[0]
+    reader = next(name for name in stage.tasks if parent.shard_id in stage.readiness(name))
+    stage.observer.fault()
+    _split(stage, parent)
+    stage.tasks.pop(reader).kill()
+    _await_children(stage)
+    _hold_until(stage, begun + _WATCHED_SECONDS)
+
+
+def complaints(stage: Stage) -> list[str]:
+    """What is wrong once the load has ended and everything is projected; stops the tasks at the end."""
+    shards, leases, progress = _shards(stage), _leases(stage), _progress(stage)
+    found = [f"{shard} is held {n} times" for shard, n in _holders(stage, shards).items() if n != 1]
+    for shard in sorted(shards.ended):
+        # KCL removes the row of a finished parent once the children are under way
+        if shard in leases and not leases[shard].finished:
+            found.append(f"the lease of {shard} stands at {leases[shard].checkpoint}")
+        if shard not in progress or progress[shard].projected != progress[shard].committed:
+            found.append(f"the floor of {shard} is not at its end")
+    owners = {_worker_id(task) for task in stage.tasks.values()}
+    found += [
+        f"{s} is leased to nobody who lives" for s in sorted(shards.open) if _owner(leases, s) not in owners
+    ]
+    if not moved_students(stage):
+        found.append("no student had attempts on both sides of the reshard")
+    for name, task in stage.tasks.items():
+        found += [f"task {name}: {what}" for what in _upsets(task)]
+    for task in stage.tasks.values():
+        task.stop()
+    kept = {lease.shard for lease in _leases(stage).values() if lease.holder in owners}
+    return found + [f"a stop left the lease of {shard} behind" for shard in sorted(kept)]
+
+
+def moved_students(stage: Stage) -> int:
+    """How many students have attempts sent before the reshard and well after it, in a shard that ended."""
+    ended = [shard for shard in _all_shards(stage) if shard.shard_id in _shards(stage).ended]
+    last = round(_LAST_SECONDS * stage.load.rate)
+    events, before = stage.load.events, stage.observer.sent_before
+    sides = [{event["student_id"] for event in side} for side in (events[:before], events[-last:])]
+    keys = {stage.edges.key(str(student), "").student_key.int for student in set.intersection(*sides)}
+    return sum(any(shard.first <= key <= shard.last for shard in ended) for key in keys)
+
+
+def _split(stage: Stage, parent: Shard) -> None:
+    middle = (parent.first + parent.last + 1) // 2
+    _kinesis(stage).split_shard(
+        StreamName=STREAM, ShardToSplit=parent.shard_id, NewStartingHashKey=str(middle)
+    )
+
+
+def _await_children(stage: Stage) -> None:
+    """Until every open shard is held by exactly one process, and each has read something since."""
+    read: dict[str, int] = {}
+
+    def held_and_moving() -> bool:
+        shards = _shards(stage)
+        if not shards.ended or any(n != 1 for n in _holders(stage, shards).values()):
+            return False
+        progress = _progress(stage)
+        now = {shard: progress[shard].accounting.read for shard in shards.open if shard in progress}
+        for shard, count in now.items():
+            read.setdefault(shard, count)
+        return now.keys() == shards.open and all(count > read[shard] for shard, count in now.items())
+
+    wait_for(held_and_moving, stage.any_task(), seconds=_HELD_SECONDS, what="children that move")
+
+
+def _hold_until(stage: Stage, moment: float) -> None:
+    stage.say("the load goes on while the watchdogs look at the shard that ended")
+    stage.hold(max(0.0, moment - time.monotonic()))
+
+
+def _holders(stage: Stage, shards: Shards) -> Counter[str]:
+    """How many tasks hold each shard, 0 of an open one and of no other included."""
+    told = Counter(shard for name in stage.tasks for shard in stage.readiness(name))
+    return Counter({**dict.fromkeys(shards.open, 0), **told})
+
+
+def _shards(stage: Stage) -> Shards:
+    opened = frozenset(shard.shard_id for shard in stage.stream.open_shards())
+    return Shards(frozenset(shard.shard_id for shard in _all_shards(stage)) - opened, opened)
+
+
+def _all_shards(stage: Stage) -> list[Shard]:
+    pages = _kinesis(stage).get_paginator("list_shards").paginate(StreamName=STREAM)
+    return [
+        Shard(
+            shard["ShardId"],
+            int(shard["HashKeyRange"]["StartingHashKey"]),
+            int(shard["HashKeyRange"]["EndingHashKey"]),
+        )
+        for page in pages
+        for shard in page["Shards"]
+    ]
+
+
+def _progress(stage: Stage) -> dict[str, Progress]:
+    """The ledger's progress by shard id."""
+    return {source.rpartition(":")[2]: found for source, found in stage.edges.ledger.progress().items()}
+
+
+def _leases(stage: Stage) -> dict[str, Lease]:
+    dynamodb = wiring.client(load(stage.session.environment), "dynamodb")
+    try:
+        return {lease.shard: lease for lease in DynamoLeases(dynamodb, APPLICATION).leases()}
+    except LeasesUnavailable as outage:
+        raise AssertionError(str(outage)) from None
+
+
+def _owner(leases: Mapping[str, Lease], shard: str) -> str | None:
+    return leases[shard].holder if shard in leases else None
+
+
+def _worker_id(task: Task) -> str:
+    return (task.state_dir / "worker-id").read_text().strip()
+
+
+def _upsets(task: Task) -> list[str]:
+    """What a reshard must not cause: restarts, sweeps, waits."""
+    assert task.ports is not None
+    with urllib.request.urlopen(f"http://127.0.0.1:{task.ports['metrics']}/metrics", timeout=5) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    counted: Counter[str] = Counter()
+    for sample in (sample for family in families for sample in family.samples):
+        counted[sample.name] += round(sample.value)
+    most = {"edu_daemon_starts_total": 1, "edu_watchdog_restarts_total": 0, "edu_sweeps_total": 0}
+    return [f"{name} is {counted[name]}" for name, limit in most.items() if counted[name] > limit]
+
+
+def _kinesis(stage: Stage) -> Any:
+    return wiring.client(load(stage.session.environment), "kinesis")
