@@ -48,7 +48,7 @@ class Result:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the chosen drills; 0 all good, 1 a proof failed, 2 wrong arguments, 3 not all run, 130 interrupted."""
+    """Run the chosen drills; 0 all good, 1 a proof failed, 2 wrong arguments, 3 one not run, 130 stopped."""
     arguments = _parser().parse_args(argv)
     chosen = [drill for drill in DRILLS if not arguments.drills or drill.number in arguments.drills]
     console = Console(width=None if sys.stdout.isatty() else 130)
