@@ -165,13 +165,13 @@ def kinesis_throttled(stage: Stage) -> None:
     stage.session.stack.emulator.refuse({})
 
 
-def _resharding(number: int, name: str, act: Callable[[Stage], None], tasks: int = 1) -> Drill:
+def _resharding(number: int, name: str, act: Callable[[Stage], None], *, tasks: int = 1, room: int) -> Drill:
     return Drill(
         number,
         name,
         act,
         tasks=tasks,
-        settings=resharding.WATCHED_SETTINGS,
+        settings=resharding.settings(room),
         reshards=True,
         most_per_second=RESHARDING_RATE,
         complaints=resharding.complaints,
@@ -188,9 +188,9 @@ DRILLS = (
     Drill(8, "Redis killed, back empty", redis_empty),
     Drill(9, "FLUSHALL under load", flushall),
     Drill(10, "Redis back with old data", redis_stale),
-    _resharding(11, "a shard is split", resharding.split),
-    _resharding(12, "two shards are merged", resharding.merge),
-    _resharding(13, "a shard is split, kill -9 of its task", resharding.split_and_kill, tasks=2),
+    _resharding(11, "a shard is split", resharding.split, room=3),
+    _resharding(12, "two shards are merged", resharding.merge, room=2),
+    _resharding(13, "a shard is split, kill -9 of its task", resharding.split_and_kill, tasks=2, room=3),
     Drill(14, "DynamoDB refuses 80 % for 60 s", dynamodb_throttled),
     Drill(15, "Kinesis refuses 80 % for 60 s", kinesis_throttled),
     Drill(16, "poison flood halts the shard", poison_flood, poison=POISON),

@@ -23,8 +23,18 @@ from worker.local.watching import wait_for
 from worker.ports import Lease, Progress
 from worker.settings import load
 
-WATCHED_SETTINGS: Mapping[str, str] = {"WATCHDOG_SILENT_SECONDS": "30", "WATCHDOG_LEASE_SECONDS": "30"}
-"""The least patience that the watchdog can be told, so that a finished shard has the time to upset it."""
+
+def settings(room: int) -> dict[str, str]:
+    """Those of the tasks, each with room for so many leases: no more than it must read at a time.
+
+    The watchdog has the least patience it can be told, so that a finished shard has the time to upset it.
+    """
+    return {
+        "MAX_LEASES": str(room),
+        "WATCHDOG_SILENT_SECONDS": "30",
+        "WATCHDOG_LEASE_SECONDS": "30",
+    }
+
 
 _HELD_SECONDS = 180.0
 _WATCHED_SECONDS = 100.0
@@ -76,9 +86,8 @@ def complaints(stage: Stage) -> list[str]:
     shards, leases, progress = _shards(stage), _leases(stage), _progress(stage)
     found = [f"{shard} is held {n} times" for shard, n in _holders(stage, shards).items() if n != 1]
     for shard in sorted(shards.ended):
-        # KCL removes the row of a finished parent once the children are under way
-        if shard in leases and not leases[shard].finished:
-            found.append(f"the lease of {shard} stands at {leases[shard].checkpoint}")
+        if shard in leases:
+            found.append(f"the lease of {shard} is still there, at {leases[shard].checkpoint}")
         if shard not in progress or progress[shard].projected != progress[shard].committed:
             found.append(f"the floor of {shard} is not at its end")
     owners = {_worker_id(task) for task in stage.tasks.values()}
