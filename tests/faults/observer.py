@@ -40,6 +40,11 @@ class Observer(threading.Thread):
         self.recovered_after = None
 
     @property
+    def since_fault(self) -> float:
+        """Seconds since the fault."""
+        return 0.0 if self._fault is None else time.monotonic() - self._fault
+
+    @property
     def longest_pause(self) -> float:
         """The longest time in seconds that any one shard committed nothing since the fault."""
         return max(self.pauses.values(), default=0.0)
