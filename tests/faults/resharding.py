@@ -21,7 +21,6 @@ from worker.local.watching import wait_for
 from worker.ports import Lease, Progress
 from worker.settings import load
 
-
 _HELD_SECONDS = 180.0
 _WATCHED_SECONDS = 100.0
 _LAST_SECONDS = 5.0
