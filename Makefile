@@ -35,8 +35,8 @@ demo: $(VENV)/.demo ## real scores through everything, then proof; EVENTS=file.c
 		$(if $(EVENTS),--events '$(EVENTS)') $(if $(MAPPING),--columns '$(MAPPING)')
 
 .PHONY: up
-up: $(VENV)/.demo ## the whole product on this machine until Ctrl-C
-	@exec $(BIN)/python -m worker local up --directory $(STATE)/up
+up: $(VENV)/.demo ## the whole product on this machine until Ctrl-C, the page included; SCORES=1 sends real scores
+	@exec $(BIN)/python -m worker local up --directory $(STATE)/up $(if $(SCORES),--scores)
 
 .PHONY: install
 install: $(VENV)/.dev ## only install, with the development tools
@@ -67,6 +67,11 @@ faults: $(VENV)/.dev ## every drill at load, with a table; DRILLS="1 2 9" for so
 	@command -v npm >/dev/null \
 		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[drills]' || true
 	$(BIN)/python -m tests.faults $(DRILLS)
+
+MINUTES ?= 20
+.PHONY: soak
+soak: $(VENV)/.dev ## two tasks at 5,000 events/s with a failure every minute, then the proof; MINUTES=20
+	$(BIN)/python -m tests.faults --soak $(MINUTES)
 
 .PHONY: model
 model: $(VENV)/.dev ## the protocol's model, every configuration (many minutes)

@@ -23,6 +23,7 @@ CounterName = Literal[
     "leases_given_back_total",
     "leases_removed_total",
     "leaders_cleared_total",
+    "reports_cleared_total",
     "lease_table_failures_total",
 ]
 GaugeName = Literal[
@@ -60,11 +61,14 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "leases_given_back_total": Metric("Leases passed on at a stop, before they expired.", ()),
     "leases_removed_total": Metric("Leases of finished shards removed to make room for their children.", ()),
     "leaders_cleared_total": Metric("Leader records removed because they stood still.", ()),
+    "reports_cleared_total": Metric("Reports of workers removed because they stood still.", ()),
     "lease_table_failures_total": Metric("Times that KCL's tables did not answer this supervisor.", ()),
 }
 
 GAUGES: Mapping[GaugeName, Metric] = {
-    "iterator_age_seconds": Metric("How far the shard's last batch was behind the tip of the stream."),
+    "iterator_age_seconds": Metric(
+        "How far the shard's last batch was behind the tip of the stream, and how long ago that was if long."
+    ),
     "degraded": Metric("1 while a dependency is away and the shard waits or runs without the projection."),
     "halted": Metric("1 once the shard has halted on a flood of poison; a person must look."),
     "shards_held": Metric("Shards whose process was heard within 30 seconds.", ()),

@@ -231,11 +231,17 @@ class Projection(Protocol):
         Only then the marker becomes max(seen, reach), in the same atomic step.
         """
 
-    def peek(self, key: StateKey) -> Peeked:
-        """A state for a reader; sets the reader's claim only where nothing stands."""
+    def peek(self, keys: Sequence[StateKey]) -> Sequence[Peeked]:
+        """States for a reader; sets the reader's claim only where nothing stands."""
 
-    def install(self, write: Write) -> bool:
-        """One conditional change outside any batch; False where the expectation does not hold."""
+    def install(self, writes: Sequence[Write]) -> Sequence[bool]:
+        """Conditional changes outside any batch, each by itself; False where an expectation does not hold."""
+
+    def watermarks(self) -> Mapping[Source, datetime]:
+        """Of each live source the arrival time up to which all its events are projected."""
+
+    def set_watermark(self, source: Source, moment: datetime | None) -> None:
+        """Tell how far a source is projected; None once it has ended."""
 
     def markers(self, sources: Sequence[Source]) -> Mapping[Source, Position]:
         """The markers that exist."""
@@ -348,6 +354,9 @@ class LeaseTable(Protocol):
 
     def forget_worker(self, worker: str) -> None:
         """Delete a worker's reports, so that nobody takes it for alive; its next report brings it back."""
+
+    def clear_report(self, worker: str, report: int) -> bool:
+        """Delete the report of a worker that is taken for dead; False if it has reported since."""
 
     def leader(self) -> Leader | None:
         """The Leader record; None where nobody leads."""

@@ -4,6 +4,7 @@ Each function builds one thing and the two or three values it needs are picked o
 Heavy libraries are imported where they are used, because the shard process must start fast.
 """
 
+import functools
 import random
 import sys
 import time
@@ -116,11 +117,23 @@ def projection(settings: Settings, epoch: int) -> RedisProjection:
     return RedisProjection(redis_url(settings), epoch, settings.state_ttl_days * 86_400)
 
 
-def producer(settings: Settings) -> "KinesisProducer":
-    """The way into the stream."""
+def producer(settings: Settings, give_up_after: float = 30.0) -> "KinesisProducer":
+    """The way into the stream; it gives up after so many seconds of refusals."""
     from worker.adapters.kinesis import KinesisProducer
 
-    return KinesisProducer(client(settings, "kinesis"), settings.stream_name)
+    return KinesisProducer(client(settings, "kinesis"), settings.stream_name, give_up_after)
+
+
+def stream_prefix(settings: Settings) -> Callable[[], str]:
+    """What the sources of the stream begin with, asked of Kinesis once."""
+    from worker.adapters.kinesis import source_prefix
+
+    return functools.cache(lambda: source_prefix(client(settings, "kinesis"), settings.stream_name))
+
+
+def secret(settings: Settings, secret_id: str) -> str:
+    """A secret that is one text."""
+    return _secrets(settings, Unavailable).text(secret_id)
 
 
 def edges(settings: Settings) -> "Edges":
@@ -215,7 +228,14 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
         command = JavaCommand(settings.java_bin or "java", settings.java_heap_mb)
         # a look is worth nothing once the next is due
         leases = DynamoLeases(client(settings, "dynamodb", attempts=2, seconds=2), settings.application_name)
-        return Supervisor(config, daemon_properties(settings, own.value), command, leases).run()
+        kinesis = client(settings, "kinesis", attempts=1, seconds=5)
+        return Supervisor(
+            config,
+            daemon_properties(settings, own.value),
+            command,
+            leases,
+            ask_stream=lambda: source_prefix(kinesis, settings.stream_name),
+        ).run()
 
 
 def daemon_properties(settings: Settings, worker_id: str) -> "DaemonProperties":

@@ -205,6 +205,15 @@ def test_workers_are_read_and_forgotten(tables: Tables) -> None:
     assert tables.port.workers() == {"b": 1_700_000_005}
 
 
+def test_a_report_is_cleared_unless_another_came_since(tables: Tables) -> None:
+    tables.put_report("a", 1_700_000_005)
+    tables.put_report("b", 1_700_000_005)
+    assert not tables.port.clear_report("a", 1_700_000_000)
+    assert tables.port.clear_report("a", 1_700_000_005)
+    assert not tables.port.clear_report("a", 1_700_000_005)
+    assert tables.port.workers() == {"b": 1_700_000_005}
+
+
 def test_the_leader_is_cleared_once(tables: Tables) -> None:
     tables.put_leader(LEADER)
     assert tables.port.leader() == LEADER
@@ -284,6 +293,7 @@ EVERY_CALL: list[Callable[[LeaseTable], Any]] = [
     lambda port: port.remove_finished(LEASE.shard),
     lambda port: port.workers(),
     lambda port: port.forget_worker("me"),
+    lambda port: port.clear_report("a", 1_700_000_000),
     lambda port: port.leader(),
     lambda port: port.clear_leader(LEADER),
 ]

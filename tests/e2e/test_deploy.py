@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from tests.faults.proof import prove, wait_until_quiet
-from tests.faults.stage import Stage, family, staged
+from tests.faults.stage import Stage, family, staged, worker_id
 from worker.adapters.leases import DynamoLeases
 from worker.local.cloud import aws_client
 from worker.local.session import APPLICATION, SHARDS, Task
@@ -15,17 +15,13 @@ from worker.local.watching import wait_for
 pytestmark = pytest.mark.e2e
 
 
-def worker_id(task: Task) -> str:
-    return (task.state_dir / "worker-id").read_text().strip()
-
-
 def start_beside(stage: Stage, leases: DynamoLeases) -> Task:
     """A new task, once it has reported twice: by then the old one knows that it lives."""
     new = stage.session.start_task("new")
     reported: set[int] = set()
 
     def twice() -> bool:
-        own = (new.state_dir / "worker-id").exists() and leases.workers().get(worker_id(new))
+        own = leases.workers().get(worker_id(new))
         reported.update({own} if own else set())
         return len(reported) == 2
 

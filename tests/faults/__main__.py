@@ -1,85 +1,93 @@
-"""`python -m tests.faults`: run the drills and print one table; exit code 0 when every proof is good."""
+"""`python -m tests.faults`: run the drills and print one table; exit code 0 when no proof failed.
+
+A drill that this machine cannot run stands in the table and in the JSON as not run, with the reason.
+"""
 
 import argparse
-import dataclasses
+import random
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NamedTuple, NoReturn
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from tests.faults.drills import DRILLS, Drill
-from tests.faults.kinesis_local import CannotRun
 from tests.faults.load import Say
 from tests.faults.proof import Proof, prove, wait_until_quiet
+from tests.faults.soak import soak, told
 from tests.faults.stage import staged
 from worker.domain.accounting import Outcome
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """One drill's line in the table; times in seconds, `per_second` as the stream has taken it.
-
-    `complaints` are what is wrong besides the proof; where the drill could not be run, `not_run` says why.
-    """
+class Result(NamedTuple):
+    """One drill's line in the table; times in seconds. Without a proof, `not_run` says why."""
 
     number: int
     name: str
     proof: Proof | None = None
-    per_second: float | None = None
-    longest_pause: float | None = None
+    longest_pause: float = 0.0
     recovered_after: float | None = None
-    complaints: Sequence[str] = ()
     not_run: str | None = None
+    per_second: float = 0.0
+    """Events a second that the stream has really taken."""
 
     @property
-    def verdict(self) -> str:
-        """`good`, or what is wrong."""
-        if self.proof is None:
-            return f"not run: {self.not_run}"
-        wrong = [*self.complaints]
-        if not self.proof.good:
-            wrong = [self.proof.states, self.proof.scores, *wrong]
-        return f"BAD {'; '.join(wrong)}" if wrong else "good"
+    def bad(self) -> bool:
+        return self.proof is not None and not self.proof.good
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the chosen drills; 0 all good, 1 a proof failed, 2 wrong arguments, 3 one not run, 130 stopped."""
+    """Run the chosen drills; 0 no proof failed, 1 a proof failed, 2 wrong arguments, 130 interrupted."""
     arguments = _parser().parse_args(argv)
     chosen = [drill for drill in DRILLS if not arguments.drills or drill.number in arguments.drills]
     console = Console(width=None if sys.stdout.isatty() else 130)
+    if arguments.soak:
+        return _soak(arguments, console)
     results: list[Result] = []
     try:
         for drill in chosen:
             console.print(f"drill {drill.number}: {drill.name}", style="bold", highlight=False)
-            results.append(run(drill, arguments.rate, lambda line: console.print(line, style="dim")))
+            results.append(run(drill, arguments.rate or 1_000, lambda line: console.print(line, style="dim")))
             console.print(_table(results[-1:]))
     except KeyboardInterrupt:
         return 130
     console.print(_table(results))
     if arguments.json:
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2))
-    if any(result.proof is not None and result.verdict != "good" for result in results):
-        return 1
-    return 3 if any(result.not_run for result in results) else 0
+    return 1 if any(result.bad for result in results) else 0
+
+
+def _soak(arguments: argparse.Namespace, console: Console) -> int:
+    try:
+        result = soak(
+            arguments.soak,
+            arguments.rate or 5_000,
+            arguments.seed,
+            lambda line: console.print(line, style="dim"),
+        )
+    except KeyboardInterrupt:
+        return 130
+    console.print(told(result), highlight=False)
+    if arguments.json:
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2))
+    return 0 if result.good else 1
 
 
 def run(drill: Drill, per_second: int, say: Say) -> Result:
-    """One drill from an empty stack to its proof, or the reason why this machine cannot run it."""
+    """One drill from an empty stack to its proof, or why it cannot be run here."""
+    reason = drill.unavailable()
+    if reason is not None:
+        return Result(drill.number, drill.name, not_run=reason)
     if drill.most_per_second is not None and per_second > drill.most_per_second:
         per_second = drill.most_per_second
         say(f"at {per_second} events a second: its stream is an emulator that takes no more")
-    try:
-        return _run(drill, per_second, say)
-    except CannotRun as reason:
-        return Result(drill.number, drill.name, not_run=str(reason))
-
-
-def _run(drill: Drill, per_second: int, say: Say) -> Result:
     with (
         tempfile.TemporaryDirectory(prefix="edu-drill-") as folder,
         staged(
@@ -99,8 +107,9 @@ def _run(drill: Drill, per_second: int, say: Say) -> Result:
         stage.load.stop()
         wait_until_quiet(stage.edges, stage.any_task(), stage.load.sent + drill.poison)
         proof = prove(stage.edges, stage.session.stack.endpoints.database_url, stage.load, drill.poison)
-        rate, wrong = stage.load.rate, drill.complaints(stage)
-        return Result(drill.number, drill.name, proof, rate, pause, recovered, wrong)
+        drill.check(stage)
+        proof = proof.but(stage.broken)
+        return Result(drill.number, drill.name, proof, pause, recovered, per_second=stage.load.rate)
 
 
 def _table(results: Sequence[Result]) -> Table:
@@ -111,22 +120,23 @@ def _table(results: Sequence[Result]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("proof")
     for result in results:
-        table.add_row(str(result.number), result.name, *_figures(result), result.verdict)
+        table.add_row(str(result.number), result.name, *_cells(result))
     return table
 
 
-def _figures(result: Result) -> list[str]:
-    proof = result.proof
+def _cells(result: Result) -> list[str]:
+    proof, recovered = result.proof, result.recovered_after
     if proof is None:
-        return ["-"] * 7
+        return ["-"] * 7 + [f"not run: {result.not_run}"]
     return [
         f"{result.per_second:,.0f}",
         f"{proof.sent:,}",
         str(proof.lost),
         str(proof.double),
         f"{result.longest_pause:.1f} s",
-        "-" if result.recovered_after is None else f"{result.recovered_after:.1f} s",
+        "-" if recovered is None else f"{recovered:.1f} s",
         f"{proof.accounting[Outcome.REDELIVERED]:,}",
+        "good" if proof.good else f"BAD {'; '.join([proof.states, proof.scores, *proof.broken])}",
     ]
 
 
@@ -137,10 +147,17 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: python -m tests.faults 1 2 9 --rate 1000 --json drills.json",
     )
     parser.add_argument("drills", type=int, nargs="*", help="their numbers (default: all)")
-    parser.add_argument("--rate", type=int, default=1_000, help="events a second (default: %(default)s)")
+    parser.add_argument("--rate", type=int, help="events a second (default: 1000, of a soak 5000)")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="one long run with a failure a minute")
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of the soak's failures")
     parser.add_argument("--json", type=Path, help="write the results there as well")
     return parser
 
 
+def _told_to_end(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _told_to_end)  # what a drill has mounted or started must end with it
     sys.exit(main())

@@ -8,28 +8,32 @@ from typing import NamedTuple
 import psutil
 import redis
 
-from tests.faults import resharding
+from tests.faults import kinesis_local, resharding
+from tests.faults.hardships import clock_skew, disk_full, no_faketime, no_mount, rotate_passwords
 from tests.faults.stage import Stage, family, kill
 from worker.local.watching import wait_for
 
+_STARTS = "edu_daemon_starts_total"
 POISON = 1_200
 """Poisoned events of the flood; the default limit is 500 in a row."""
-
-
 RESHARDING_RATE = 300
 """Events a second of the drills that reshard: what the emulator of a stream with an end holds."""
 
 
-def nothing_more(_stage: Stage) -> list[str]:
+def anywhere() -> str | None:
+    """Most drills need nothing of the machine."""
+    return None
+
+
+def nothing_more(_stage: Stage) -> None:
     """Of most drills the proof says all."""
-    return []
 
 
 class Drill(NamedTuple):
     """One failure: its number and name, what causes it, and the stage it needs.
 
-    `complaints` tells what else is wrong once the proof is made; `most_per_second` is all that the stage of
-    this drill can carry.
+    `unavailable` says why this machine cannot run it, None where it can. `check` looks at what must hold
+    beside the proof. `most_per_second` is all that the stage of this drill can carry.
     """
 
     number: int
@@ -39,9 +43,10 @@ class Drill(NamedTuple):
     settings: Mapping[str, str] = {}
     goal_seconds: float | None = None
     poison: int = 0
+    unavailable: Callable[[], str | None] = anywhere
     reshards: bool = False
     most_per_second: int | None = None
-    complaints: Callable[[Stage], list[str]] = nothing_more
+    check: Callable[[Stage], None] = nothing_more
 
 
 def kill_child(stage: Stage) -> None:
@@ -137,8 +142,8 @@ def poison_flood(stage: Stage) -> None:
     stage.tasks["a"] = stage.session.start_task("a", raised)
 
 
-def frozen_task(stage: Stage) -> None:
-    """A task is stopped in the middle for 60 s and wakes as a former owner that does not know it."""
+def frozen_task(stage: Stage, seconds: float = 60) -> None:
+    """A task is stopped in the middle and wakes as a former owner that does not know it."""
     name = max(stage.tasks, key=lambda n: len(stage.shards_of(n)))
     frozen = stage.tasks[name]
     assert frozen.process.pid is not None
@@ -146,23 +151,44 @@ def frozen_task(stage: Stage) -> None:
     stage.observer.fault()
     for process in tree:
         process.suspend()
-    stage.hold(60)
+    stage.hold(seconds)
     for process in tree:
         process.resume()
 
 
-def dynamodb_throttled(stage: Stage) -> None:
+def dynamodb_throttled(stage: Stage, seconds: float = 60) -> None:
     stage.observer.fault()
     stage.session.stack.emulator.refuse({"dynamodb": 0.8})
-    stage.hold(60)
+    stage.hold(seconds)
     stage.session.stack.emulator.refuse({})
 
 
-def kinesis_throttled(stage: Stage) -> None:
+def kinesis_throttled(stage: Stage, seconds: float = 60) -> None:
     stage.observer.fault()
     stage.session.stack.emulator.refuse({"kinesis": 0.8})
-    stage.hold(60)
+    stage.hold(seconds)
     stage.session.stack.emulator.refuse({})
+
+
+def kill_leader(stage: Stage) -> None:
+    """The task that leads dies: its leases need a leader to find a new owner."""
+    name = stage.leader()
+    stage.observer.fault()
+    stage.tasks.pop(name).kill()
+
+
+def kinesis_away(stage: Stage) -> None:
+    """Every call to Kinesis is refused for 60 s: nothing to be mended by restarting anything."""
+    starts = stage.metric("a", _STARTS)
+    stage.observer.fault()
+    stage.session.stack.emulator.refuse({"kinesis": 1.0})
+    for _ in range(60):
+        stage.hold(1)
+        stage.promise(stage.healthy("a"), "healthy all the time")
+    stage.session.stack.emulator.refuse({})
+    stage.await_recovery()
+    stage.promise(stage.healthy("a"), "healthy all the time")
+    stage.promise(stage.metric("a", _STARTS) == starts == 1, "no restart of the daemon")
 
 
 def _resharding(number: int, name: str, act: Callable[[Stage], None], *, tasks: int = 1, room: int) -> Drill:
@@ -172,9 +198,10 @@ def _resharding(number: int, name: str, act: Callable[[Stage], None], *, tasks: 
         act,
         tasks=tasks,
         settings=resharding.settings(room),
+        unavailable=kinesis_local.missing,
         reshards=True,
         most_per_second=RESHARDING_RATE,
-        complaints=resharding.complaints,
+        check=resharding.check,
     )
 
 
@@ -194,6 +221,11 @@ DRILLS = (
     Drill(14, "DynamoDB refuses 80 % for 60 s", dynamodb_throttled),
     Drill(15, "Kinesis refuses 80 % for 60 s", kinesis_throttled),
     Drill(16, "poison flood halts the shard", poison_flood, poison=POISON),
+    Drill(17, "passwords rotate, the secrets follow late", rotate_passwords),
+    Drill(18, "PostgreSQL's disk is full", disk_full, unavailable=no_mount),
     Drill(19, "a task frozen for 60 s wakes up", frozen_task, tasks=2),
+    Drill(20, "clocks 10 min fast and slow, one task dies", clock_skew, unavailable=no_faketime),
     Drill(21, "Redis away 60 s", redis_away),
+    Drill(22, "Kinesis away 60 s", kinesis_away),
+    Drill(4, "kill -9 of the leader's task", kill_leader, tasks=2, goal_seconds=90),
 )

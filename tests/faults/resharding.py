@@ -5,18 +5,14 @@ is read to the end. What is ours is to say that end honestly, last of all, and t
 without a restart, a sweep or a lease that somebody else must wait for.
 """
 
-import urllib.request
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from tests.faults.stage import Stage
+from tests.faults.stage import Stage, worker_id
 from worker import wiring
 from worker.adapters.kinesis import Shard
 from worker.adapters.leases import DynamoLeases
-from worker.local.session import APPLICATION, STREAM, Task
+from worker.local.session import APPLICATION, SHARDS, STREAM
 from worker.local.watching import wait_for
 from worker.ports import Lease, Progress
 from worker.settings import load
@@ -24,6 +20,8 @@ from worker.settings import load
 _HELD_SECONDS = 180.0
 _WATCHED_SECONDS = 100.0
 _LAST_SECONDS = 5.0
+_MOST = {"edu_daemon_starts_total": 1, "edu_watchdog_restarts_total": 0, "edu_sweeps_total": 0}
+"""What a reshard must not cause: restarts and sweeps."""
 
 
 def settings(room: int) -> dict[str, str]:
@@ -47,7 +45,7 @@ class Shards(NamedTuple):
 
 def split(stage: Stage) -> None:
     """Shard 0 is split in the middle of its range."""
-    stage.observer.fault()
+    stage.observer.fault(shards=SHARDS + 1)
     _split(stage, stage.stream.open_shards()[0])
     _await_children(stage)
 
@@ -55,7 +53,7 @@ def split(stage: Stage) -> None:
 def merge(stage: Stage) -> None:
     """Both shards become one."""
     first, second = stage.stream.open_shards()
-    stage.observer.fault()
+    stage.observer.fault(shards=SHARDS - 1)
     _kinesis(stage).merge_shards(
         StreamName=STREAM, ShardToMerge=first.shard_id, AdjacentShardToMerge=second.shard_id
     )
@@ -66,39 +64,35 @@ def split_and_kill(stage: Stage) -> None:
     """Shard 0 is split, and the task that reads it dies before anyone has read it to its end."""
     parent = stage.stream.open_shards()[0]
     reader = next(name for name in stage.tasks if parent.shard_id in stage.readiness(name))
-    stage.observer.fault()
+    stage.observer.fault(shards=SHARDS + 1)
     _split(stage, parent)
     stage.tasks.pop(reader).kill()
     _await_children(stage)
 
 
-def complaints(stage: Stage) -> list[str]:
-    """What is wrong once the load has ended and everything is projected; stops the tasks at the end."""
+def check(stage: Stage) -> None:
+    """What must hold once the load has ended and everything is projected; stops the tasks at the end."""
     # the watchdogs must have had the time to mistake a finished shard for a broken one
     stage.hold(max(0.0, _WATCHED_SECONDS - stage.observer.since_fault))
     shards, leases, progress = _shards(stage), _leases(stage), _progress(stage)
-    found = []
-    if (held := _held(stage)) != Counter(shards.open):
-        found.append(f"open are {sorted(shards.open)}, held are {sorted(held.elements())}")
+    stage.promise(_held(stage) == Counter(shards.open), "every open shard held once, and no other")
     for shard in sorted(shards.ended):
-        if shard in leases:
-            found.append(f"the lease of {shard} is still there, at {leases[shard].checkpoint}")
-        if shard not in progress or progress[shard].projected != progress[shard].committed:
-            found.append(f"the floor of {shard} is not at its end")
-    owners = {_worker_id(task) for task in stage.tasks.values()}
-    found += [
-        f"{s} is leased to nobody who lives" for s in sorted(shards.open) if _owner(leases, s) not in owners
-    ]
+        stage.promise(shard not in leases, f"the lease of {shard} gone")
+        at_end = shard in progress and progress[shard].projected == progress[shard].committed
+        stage.promise(at_end, f"the floor of {shard} at its end")
+    owners = {worker_id(task) for task in stage.tasks.values()}
+    for shard in sorted(shards.open):
+        stage.promise(shard in leases and leases[shard].holder in owners, f"{shard} leased to a live task")
     moved = moved_students(stage)
     stage.say(f"{moved} students have attempts on both sides of the reshard")
-    if not moved:
-        found.append("no student has attempts on both sides of the reshard")
-    for name, task in stage.tasks.items():
-        found += [f"task {name}: {what}" for what in _upsets(task)]
+    stage.promise(moved > 0, "students with attempts on both sides of the reshard")
+    for name in stage.tasks:
+        for metric, most in _MOST.items():
+            stage.promise(stage.metric(name, metric) <= most, f"no more than {most} in {metric}")
     for task in stage.tasks.values():
         task.stop()
-    kept = {lease.shard for lease in _leases(stage).values() if lease.holder in owners}
-    return found + [f"a stop left the lease of {shard} behind" for shard in sorted(kept)]
+    for lease in _leases(stage).values():
+        stage.promise(lease.holder not in owners, f"the lease of {lease.shard} given back")
 
 
 def moved_students(stage: Stage) -> int:
@@ -106,7 +100,7 @@ def moved_students(stage: Stage) -> int:
     ended_ids = _shards(stage).ended
     ended = [shard for shard in _all_shards(stage) if shard.shard_id in ended_ids]
     last = round(_LAST_SECONDS * stage.load.rate)
-    events, before = stage.load.events, stage.observer.sent_before
+    events, before = list(stage.load.events), stage.observer.sent_before
     sides = [{event["student_id"] for event in side} for side in (events[:before], events[-last:])]
     keys = {stage.edges.key(str(student), "").student_key.int for student in set.intersection(*sides)}
     return sum(any(shard.first <= key <= shard.last for shard in ended) for key in keys)
@@ -167,26 +161,6 @@ def _progress(stage: Stage) -> dict[str, Progress]:
 def _leases(stage: Stage) -> dict[str, Lease]:
     dynamodb = wiring.client(load(stage.session.environment), "dynamodb")
     return {lease.shard: lease for lease in DynamoLeases(dynamodb, APPLICATION).leases()}
-
-
-def _owner(leases: Mapping[str, Lease], shard: str) -> str | None:
-    return leases[shard].holder if shard in leases else None
-
-
-def _worker_id(task: Task) -> str:
-    return (task.state_dir / "worker-id").read_text().strip()
-
-
-def _upsets(task: Task) -> list[str]:
-    """What a reshard must not cause: restarts, sweeps, waits."""
-    assert task.ports is not None
-    with urllib.request.urlopen(f"http://127.0.0.1:{task.ports['metrics']}/metrics", timeout=5) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
-    counted: Counter[str] = Counter()
-    for sample in (sample for family in families for sample in family.samples):
-        counted[sample.name] += round(sample.value)
-    most = {"edu_daemon_starts_total": 1, "edu_watchdog_restarts_total": 0, "edu_sweeps_total": 0}
-    return [f"{name} is {counted[name]}" for name, limit in most.items() if counted[name] > limit]
 
 
 def _kinesis(stage: Stage) -> Any:

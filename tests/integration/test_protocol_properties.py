@@ -526,7 +526,7 @@ class Run:
         self.time.pass_by(60)
         for port in (pipeline._ledger, pipeline._projection):
             cast("Any", port)._around = _at_once
-        pipeline._pause = self.time.pause
+        pipeline._waiting._pause = self.time.pause
         pipeline.process([])
         pipeline.finish()
 

@@ -82,6 +82,16 @@ class DynamoLeases:
             lambda: self._client.delete_item(TableName=self._workers, Key={"wid": {"S": worker}}), None
         )
 
+    def clear_report(self, worker: str, report: int) -> bool:
+        return self._if_unchanged(
+            lambda: self._client.delete_item(
+                TableName=self._workers,
+                Key={"wid": {"S": worker}},
+                ConditionExpression="lut = :report",
+                ExpressionAttributeValues={":report": {"N": str(report)}},
+            )
+        )
+
     def leader(self) -> Leader | None:
         answer: _Row = self._asked(
             lambda: self._client.get_item(TableName=self._state, Key=_LEADER, ConsistentRead=True), {}

@@ -168,6 +168,25 @@ class Fleet:
         dead = still >= self._patience.leader or lifeless >= self._patience.worker
         return look.leader if dead else None
 
+    def dead_workers(self) -> Mapping[str, int]:
+        """By worker the last report of each that has not reported for too long.
+
+        A leader takes a report for fresh by its own wall clock. One whose author's clock ran ahead of that
+        stays fresh after the author's death for as long, and all the time the dead are given leases. A
+        leader's report is a sign of life that `dead_leader` waits for, so both go at the same time.
+        """
+        look = self._look
+        if look is None:
+            return {}
+        spared = {self._own}
+        if look.leader is not None and self.dead_leader() is None:
+            spared.add(look.leader.owner)
+        return {
+            worker: report
+            for worker, report in look.workers.items()
+            if worker not in spared and self._reports.seconds(worker, look.at) >= self._patience.worker
+        }
+
     def leads_for(self) -> float:
         """For how many seconds our own Leader record has stood still; 0 where we do not lead."""
         look = self._look

@@ -1,9 +1,9 @@
 """What the outside may ask a worker task: is it alive, is it ready, what did it count.
 
-Alive and ready are different questions. A shard that waits for a database is alive (killing the task would
-only move the wait to another one) and not ready; a shard that fell silent, or a supervisor that gave its
-daemon up, is neither, and the task should be replaced. Holding no shard is a healthy state: a spare worker,
-or a start.
+Alive and ready are different questions. A shard that waits for a database, or that is given nothing because
+Kinesis is away, is alive (killing the task would only move the wait to another one) and not ready; a shard
+that fell silent, or a supervisor that gave its daemon up, is neither, and the task should be replaced.
+Holding no shard is a healthy state: a spare worker, or a start.
 """
 
 import json

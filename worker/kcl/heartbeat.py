@@ -29,8 +29,8 @@ _GOODBYE_MICROSECONDS = 500_000
 LEAVE = signal.SIGUSR1
 """The only word in the other direction: the supervisor asks a shard process to checkpoint and say goodbye."""
 
-Status: TypeAlias = Literal["working", "waiting", "halted"]
-_Word: TypeAlias = Literal["working", "waiting", "halted", "goodbye"]
+Status: TypeAlias = Literal["working", "idle", "waiting", "halted"]
+_Word: TypeAlias = Literal["working", "idle", "waiting", "halted", "goodbye"]
 _Labels: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -109,7 +109,8 @@ class HeartbeatSender:
         """Tell the supervisor; never blocks and never raises.
 
         Args:
-            status: `waiting` for a dependency, `halted` for a person, else `working`.
+            status: `waiting` for a dependency, `halted` for a person, `idle` when the daemon asks nothing,
+                else `working`.
             detail: why, in words without any value of a record.
         """
         self._send(status, detail, socket.MSG_DONTWAIT)

@@ -80,7 +80,7 @@ class DaemonProperties:
     max_leases: int = 4
 
     failover_millis: int = 10_000
-    lease_assignment_millis: int = 2_000
+    lease_assignment_millis: int = 1_000
     lease_handoff_timeout_millis: int = 30_000
     shard_sync_millis: int = 5_000
     parent_shard_poll_millis: int = 2_000

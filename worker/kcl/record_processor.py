@@ -7,6 +7,7 @@ ends with it, and the records are delivered again.
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 class Heart(Metrics, Protocol):
     """The line to the supervisor: metrics, and a sign of life with each callback."""
 
-    def beat(self, status: Literal["working", "waiting", "halted"], detail: str = "") -> None: ...
+    def beat(self, status: Literal["working", "idle", "waiting", "halted"], detail: str = "") -> None: ...
 
     def goodbye(self) -> None: ...
 
@@ -34,6 +35,7 @@ class ShardProcessor:
     Args:
         build: makes the pipeline of a shard, once its id is known.
         die: ends the process at once; does not return.
+        clock: monotonic seconds.
     """
 
     version = 3
@@ -42,17 +44,35 @@ class ShardProcessor:
         self,
         build: Callable[[str], tuple[Pipeline, Heart]],
         die: Callable[[int], Any] = os._exit,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._build = build
         self._die = die
+        self._clock = clock
         self._pipeline: Pipeline
         self._heart: Heart
         self._lost = False
         self._leaving = False
+        self._gone = False
+        self._in_call = False
+        self._called_at = 0.0
+        self._age = 0.0
 
     def leave(self) -> None:
         """Give the shard up at the next call; safe in a signal handler."""
         self._leaving = True
+
+    def idle(self) -> None:
+        """The daemon asks nothing: tell the supervisor, and that the iterator may age meanwhile.
+
+        Only between two calls: who waits inside one, for the answer to a checkpoint, is at work. Nor after a
+        goodbye, which a later word would take back.
+        """
+        if self._in_call or self._gone:
+            return
+        seconds = self._clock() - self._called_at
+        self._heart.gauge("iterator_age_seconds", self._age + seconds)
+        self._heart.beat("idle", f"no call of the daemon for {seconds:.0f} s")
 
     def initialize(self, call: Any) -> None:
         def start() -> None:
@@ -64,17 +84,19 @@ class ShardProcessor:
 
     def process_records(self, call: Any) -> None:
         def take() -> None:
-            self._pipeline.process([self._record(record) for record in call.records])
+            records = [self._record(record) for record in call.records]
+            self._pipeline.process(records, at_tip=call.millis_behind_latest == 0)
             self._settle(call, at_once=False)
 
         def work() -> None:
-            self._heart.gauge("iterator_age_seconds", (call.millis_behind_latest or 0) / 1000)
+            self._age = (call.millis_behind_latest or 0) / 1000
+            self._heart.gauge("iterator_age_seconds", self._age)
             if not self._leaving:
                 self._unless_lost(take)
             if self._leaving:  # perhaps only since a moment ago
                 self._unless_lost(lambda: self._settle(call, at_once=True))
                 self._lost = True  # records are the next owner's from here on
-                self._heart.goodbye()
+                self._goodbye()
             else:
                 self._heart.beat("working")
 
@@ -91,15 +113,16 @@ class ShardProcessor:
 
         def end() -> None:
             self._unless_lost(finish)
-            self._heart.goodbye()
+            self._goodbye()
 
         self._guard(end)
 
     def lease_lost(self, call: Any) -> None:  # noqa: ARG002
-        def leave() -> None:
-            self._heart.goodbye()
+        self._guard(self._goodbye)
 
-        self._guard(leave)
+    def _goodbye(self) -> None:
+        self._gone = True
+        self._heart.goodbye()
 
     def _settle(self, call: Any, *, at_once: bool) -> None:
         self._pipeline.settle(KclCheckpointer(call.checkpointer), at_once=at_once)
@@ -123,6 +146,7 @@ class ShardProcessor:
         )
 
     def _guard(self, callback: Callable[[], None]) -> None:
+        self._in_call = True
         try:
             callback()
         except Fatal as error:
@@ -132,6 +156,8 @@ class ShardProcessor:
             # The text of an unknown error may quote a record; its type and place are enough to find it.
             log.critical("fatal: %s at %s", type(error).__name__, _place(error))
             self._die(1)
+        self._called_at = self._clock()
+        self._in_call = False
 
 
 def _place(error: BaseException) -> str:

@@ -13,16 +13,18 @@ import sys
 from amazon_kclpy import kcl
 
 from worker.kcl.heartbeat import LEAVE
+from worker.kcl.inbox import IDLE_SECONDS, Inbox
 from worker.kcl.warming import Processor
 
 
-def run(processor: Processor) -> int:
-    """Serve the daemon until it closes stdin."""
+def run(processor: Processor, idle_seconds: float = IDLE_SECONDS) -> int:
+    """Serve the daemon until it closes stdin; `idle_seconds` between two words while it asks nothing."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(LEAVE, lambda _number, _frame: processor.leave())
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         sys.stdout = sys.stderr
-        kcl.KCLProcess(processor, sys.stdin, answers, sys.stderr).run()
+        requests = Inbox(sys.stdin.fileno(), processor.idle, idle_seconds)
+        kcl.KCLProcess(processor, requests, answers, sys.stderr).run()
     return 0

@@ -10,8 +10,8 @@ leave, each checkpoints and says goodbye, its lease is passed on at that moment,
 Java has nothing left to do and is ended. Only shards that do not say goodbye are left to KCL's own way.
 
 Everything happens on one thread, in `_attend`: heartbeats, signals, ended children, deadlines. Only the
-daemon's output, the HTTP routes and KCL's tables have threads of their own, so that nothing slow holds the
-rest up.
+daemon's output, the HTTP routes, KCL's tables and the question whether Kinesis answers have threads of their
+own, so that nothing slow holds the rest up.
 """
 
 import contextlib
@@ -39,6 +39,7 @@ from worker.kcl.lease_desk import LeaseDesk
 from worker.kcl.listener import HeartbeatListener, socket_folder
 from worker.kcl.properties import DaemonProperties, render
 from worker.kcl.restart import RestartPolicy
+from worker.kcl.stream_probe import StreamProbe
 from worker.kcl.totals import ShardTotals
 from worker.kcl.watchdog import Patience, Watchdog
 from worker.kcl.worker_id import file_name
@@ -104,6 +105,7 @@ class Supervisor:
         registry: gets the metrics; a new one by default.
         clock: monotonic seconds, the same as the shard processes'.
         jitter: a random number in [0, 1).
+        ask_stream: any call to the stream; raises StreamUnavailable where it does not answer.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Supervisor:
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        ask_stream: Callable[[], object] = lambda: None,
     ) -> None:
         self._config = config
         self._properties = properties
@@ -124,6 +127,7 @@ class Supervisor:
         self._registry = registry or CollectorRegistry()
         self._clock = clock
         self._jitter = jitter
+        self._stream = StreamProbe(ask_stream, self._any_idle)
         name = file_name(properties.worker_id)
         self._properties_file = config.state_dir / f"{name}.properties"
         self._socket_name = f"{name}.sock"
@@ -173,6 +177,8 @@ class Supervisor:
             opened.callback(lambda: self._daemon and self._daemon.end())
             self._desk.start()
             opened.callback(self._desk.close)
+            self._stream.start()
+            opened.callback(self._stream.close)
             code = self._supervise()
             self._desk.settle()
             self._attend(lambda: self._desk.settled, self._config.give_back_seconds)
@@ -266,7 +272,9 @@ class Supervisor:
 
     def _bitten(self) -> bool:
         """Whether the watchdog wants the daemon restarted."""
-        bite = self._watchdog.bite(self._listener.heard, self._desk.look, self._clock())
+        bite = self._watchdog.bite(
+            self._listener.heard, self._desk.look, self._clock(), stream_away=self._stream.away
+        )
         if bite is None:
             return False
         self._totals.count("watchdog_restarts_total", reason=bite.reason)
@@ -291,6 +299,9 @@ class Supervisor:
             if os.getpid() == 1:
                 reap(keep=self._daemon.pid if self._daemon else None)
         return True
+
+    def _any_idle(self) -> bool:
+        return any(heard.status == "idle" for heard in self._listener.heard.values())
 
     def _fleet(self) -> Fleet:
         return Fleet(self._properties.worker_id, self._properties.max_leases, self._config.fleet)

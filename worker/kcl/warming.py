@@ -17,9 +17,11 @@ log = logging.getLogger(__name__)
 
 
 class Processor(Protocol):
-    """amazon_kclpy's record processor, version 3, and the supervisor's word."""
+    """amazon_kclpy's record processor, version 3, the supervisor's word, and the daemon's silence."""
 
     def leave(self) -> None: ...
+
+    def idle(self) -> None: ...
 
     def initialize(self, call: Any) -> None: ...
 
@@ -53,6 +55,10 @@ class Warming:
         self._leaving = True
         if self._ready.is_set():
             self._processor.leave()
+
+    def idle(self) -> None:
+        if self._ready.is_set():  # else it is not the daemon that is waited for
+            self._processor.idle()
 
     def initialize(self, call: Any) -> None:
         threading.Thread(target=self._warm, args=(call,), name="warming", daemon=True).start()

@@ -4,6 +4,16 @@ KCL 3.1 can stand still without dying: a renewer that stopped, a leader that ass
 iterator gives nothing though the stream has data, a shard process that hangs. Each has its sign, and the
 answer is always the same: the daemon is restarted in place and takes its leases back under its own id.
 
+Which sign catches what, where the processes seem to live:
+
+- a shard process that hangs in a call says nothing more, whatever it said before: `silent`;
+- a Java process that hangs as a whole renews no lease: `unrenewed`;
+- a Java process that renews its leases but has ceased to read a shard, and so asks its process nothing: the
+  process says that it is idle, and lets its iterator age grow with the time: `stuck`;
+- the same while Kinesis itself does not answer: nothing, because KCL goes on by itself once it does, and a
+  daemon that is started meanwhile cannot;
+- a leader that does not lead: `unassigned`, `leaderless`.
+
 Nothing here looks at a clock or at the world. A shard that says why it waits is never bitten: what it waits
 for would not come sooner.
 """
@@ -17,6 +27,9 @@ from worker.kcl.listener import Heard
 
 _ASLEEP_SECONDS = 10.0
 """Asked after a longer time than this, the watchdog was asleep itself (a paused machine), and saw nothing."""
+
+_AT_WORK = ("working", "idle")
+"""The words of a process that waits for nothing but the daemon."""
 
 Reason: TypeAlias = Literal["silent", "stuck", "unrenewed", "unassigned", "leaderless"]
 """`silent`: a shard process says nothing. `stuck`: it is given nothing while its iterator age grows.
@@ -37,8 +50,7 @@ class Patience:
     """How long each sign may last, in seconds.
 
     Args:
-        silent: no beat of a held shard that works. KCL calls a shard process several times a second, but not
-            while Kinesis refuses its reads.
+        silent: no beat of a held shard that works, or waits for the daemon.
         stuck: nothing read while the iterator age grows by more than half of that time.
         lease: a lease is not renewed; KCL renews every third of the failover time.
         leader: our own Leader record stands still; KCL beats every 30 s, and others clear it sooner.
@@ -85,13 +97,16 @@ class Watchdog:
         self._asked_at = self._awake_from = now
         self._judged_from = now + self._patience.start
 
-    def bite(self, shards: Mapping[str, Heard], look: Look | None, now: float) -> Bite | None:
+    def bite(
+        self, shards: Mapping[str, Heard], look: Look | None, now: float, *, stream_away: bool = False
+    ) -> Bite | None:
         """Whether to restart the daemon now; to be asked every second or so.
 
         Args:
             shards: the last word of each held shard's process.
             look: the last look at KCL's tables; the same one again says nothing new.
             now: the present.
+            stream_away: the stream does not answer us either.
         """
         if now - self._asked_at > _ASLEEP_SECONDS:
             self._marks = {}
@@ -100,12 +115,13 @@ class Watchdog:
         if look is not None and look is not self._look:
             self._fleet.see(look)
             self._look = look
-        return self._silent(shards, now) or self._stuck(shards, now) or self._leases() or self._leader()
+        given = {} if stream_away else shards
+        return self._silent(shards, now) or self._stuck(given, now) or self._leases() or self._leader()
 
     def _silent(self, shards: Mapping[str, Heard], now: float) -> Bite | None:
         for shard, heard in shards.items():
             seconds = now - max(heard.at, self._awake_from)
-            if heard.status == "working" and seconds >= self._patience.silent:
+            if heard.status in _AT_WORK and seconds >= self._patience.silent:
                 return Bite("silent", shard, seconds)
         return None
 
@@ -119,7 +135,7 @@ class Watchdog:
 
     def _marked(self, shard: str, heard: Heard, now: float) -> _Mark:
         mark = self._marks.get(shard)
-        if mark is None or heard.status != "working" or heard.read != mark.read or heard.age <= mark.age:
+        if mark is None or heard.status not in _AT_WORK or heard.read != mark.read or heard.age <= mark.age:
             return _Mark(now, heard.read, heard.age)
         return mark
 

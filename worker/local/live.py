@@ -10,37 +10,48 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from random import Random
+from typing import TypeVar
 
 _QUIZZES = 12
 _MAX_SCORE = 100.0
 _TICK = timedelta(microseconds=1)
 
+_REMEMBERED = 100_000
+
 Event = dict[str, object]
+T = TypeVar("T")
 
 
 def live_attempts(
-    pairs: Sequence[tuple[str, str]], rng: Random, count: int, now: Callable[[], datetime]
+    pairs: Sequence[tuple[str, str]],
+    rng: Random,
+    count: int,
+    now: Callable[[], datetime],
+    *,
+    skew: float = 1.0,
 ) -> Iterator[Event]:
     """Yield `count` native events of known learners; the caller paces them by asking.
 
     Of 1,000 events about 940 are new attempts (20 of them without a score, 30 above the maximum), 25 regrades
-    of an earlier attempt, 10 voids and 25 exact copies of an earlier event. The n-th busiest pair sends a
-    share proportional to 1/n: of 20,000 events over 20,000 pairs, 70 pairs send more than 25.
+    of an earlier attempt, 10 voids and 25 exact copies of an earlier event. Earlier means one of about the
+    last 100,000, so that a stream without an end takes no more memory than that. The n-th busiest pair sends
+    a share proportional to 1/n: of 20,000 events over 20,000 pairs, 70 pairs send more than 25.
 
     Args:
         pairs: the (student_id, course_id) that may send; not empty when count > 0.
         rng: where all choices come from; also decides who is busy.
         count: how many events.
+        skew: the power of n in that share; 0 makes all pairs equally busy.
         now: the time of asking, aware; becomes occurred_at, or graded_at of regrades and voids.
     """
     ranked = rng.sample(pairs, len(pairs))
-    shares = list(accumulate(1 / rank for rank in range(1, len(ranked) + 1)))
+    shares = list(accumulate(1 / rank**skew for rank in range(1, len(ranked) + 1)))
     abilities = [rng.gauss(68, 12) for _ in ranked]
     tries: Counter[tuple[str, str, str]] = Counter()
     sent: list[Event] = []
     standing: list[tuple[Event, datetime]] = []  # attempts not voided, each with its last grading
 
-    for _ in range(count):
+    for number in range(count):
         lot = rng.random()
         if lot < 0.025 and sent:
             event = dict(rng.choice(sent))
@@ -70,9 +81,16 @@ def live_attempts(
                 "max_score": _MAX_SCORE,
                 "occurred_at": _rfc3339(occurred_at),
             }
-            standing.append((event, occurred_at))
-        sent.append(event)
+            _remember(standing, (event, occurred_at), number)
+        _remember(sent, event, number)
         yield dict(event)
+
+
+def _remember(past: list[T], what: T, number: int) -> None:
+    if len(past) < _REMEMBERED:
+        past.append(what)
+    else:
+        past[number % _REMEMBERED] = what
 
 
 def _score(ability: float, rng: Random) -> float | None:

@@ -8,13 +8,14 @@ the worker's rounding of each ratio to whole millionths may cost; nothing is rou
 """
 
 import re
+from array import array
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 from struct import pack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Pair = tuple[str, str]
 """A student and a course: (student_id, course_id)."""
@@ -37,7 +38,7 @@ class _Invalid(Exception):
 
 
 class _Write(NamedTuple):
-    """One event's write to its register; times in microseconds since 1970."""
+    """One event's write to its register; times in microseconds since 1970, no score is NaN."""
 
     pair: int
     key: int
@@ -46,8 +47,12 @@ class _Write(NamedTuple):
     event: int
     digest: int
     occurred: int
-    score: float | None
+    score: float
     max_score: float
+
+
+_COLUMNS = dict(zip(_Write._fields, "qqqbqqqdd", strict=True))
+"""Their types as arrays: of millions of events 72 bytes each may be held, and not objects."""
 
 
 def recompute(
@@ -72,22 +77,24 @@ def recompute(
         ValueError: `as_of` is naive.
         ImportError: the extra `demo` is not installed.
     """
+    import numpy as np
     import pandas as pd
 
     if as_of.tzinfo is None:
         raise ValueError("as_of must be aware")
     latest_allowed = None if arrived_by is None else _micros(arrived_by + timedelta(minutes=5))
     pairs: dict[Pair, int] = {}
-    writes = list(_writes(events, pairs, latest_allowed))
-    if not writes:
+    writes = _writes(events, pairs, latest_allowed)
+    if not writes["pair"]:
         return {}
 
-    frame = pd.DataFrame.from_records(writes, columns=_Write._fields)
-    frame["score"] = frame["score"].astype("float64")  # None becomes NaN
+    frame = pd.DataFrame(writes)
+    frame["voided"] = frame["voided"].astype(bool)
 
     # The register rule: of all writes to one attempt the highest by this order is the last one standing.
     order = ["pair", "key", "graded", "voided", "event", "digest"]
-    registers = frame.sort_values(order, kind="stable").drop_duplicates(["pair", "key"], keep="last")
+    in_order = frame.iloc[np.lexsort([frame[name] for name in reversed(order)])]
+    registers = in_order.drop_duplicates(["pair", "key"], keep="last")
     attempts = registers[~registers["voided"]].sort_values(["pair", "occurred", "key"])
     ratio = (attempts["score"] / attempts["max_score"]).where(attempts["max_score"] > 0)
     scored = attempts.assign(ratio=ratio)[ratio.notna()]
@@ -152,20 +159,28 @@ def _outputs(row: Mapping[str, float | None], last_activity: int | None) -> dict
 
 def _writes(
     events: Iterable[Mapping[str, object]], pairs: dict[Pair, int], latest_allowed: int | None
-) -> Iterable[_Write]:
-    ranked: list[tuple[_Write, str]] = []
+) -> dict[str, "array[Any]"]:
+    columns: dict[str, array[Any]] = {name: array(kind) for name, kind in _COLUMNS.items()}
+    event_ids: dict[str, int] = {}
     for event in events:
         try:
-            write = _write(event, pairs, latest_allowed)
+            write = _write(event, pairs, event_ids, latest_allowed)
         except _Invalid:
             continue
-        ranked.append((write, str(event.get("event_id") or "")))
+        for column, value in zip(columns.values(), write, strict=True):
+            column.append(value)
     # Text is ordered by its UTF-8 bytes, which is the order of code points and so of Python's str.
-    rank = {event_id: i for i, event_id in enumerate(sorted({event_id for _, event_id in ranked}))}
-    return [write._replace(event=rank[event_id]) for write, event_id in ranked]
+    rank = {event_ids[event_id]: i for i, event_id in enumerate(sorted(event_ids))}
+    columns["event"] = array("q", map(rank.__getitem__, columns["event"]))
+    return columns
 
 
-def _write(event: Mapping[str, object], pairs: dict[Pair, int], latest_allowed: int | None) -> _Write:
+def _write(
+    event: Mapping[str, object],
+    pairs: dict[Pair, int],
+    event_ids: dict[str, int],
+    latest_allowed: int | None,
+) -> _Write:
     student, course = _identifier(event.get("student_id")), _identifier(event.get("course_id"))
     _identifier(event.get("item_id"))
     _identifier(event.get("source", "default"))
@@ -186,7 +201,9 @@ def _write(event: Mapping[str, object], pairs: dict[Pair, int], latest_allowed: 
     digest = int.from_bytes(blake2b(content, digest_size=16).digest()[:8], "big") - 2**63  # fits, keeps order
     pair = pairs.setdefault((student, course), len(pairs))
     key = attempt_key(event)[0]
-    return _Write(pair, key, graded, kind == "voided", 0, digest, occurred, score, max_score)
+    name = event_ids.setdefault(str(event_id or ""), len(event_ids))
+    number = nan if score is None else score
+    return _Write(pair, key, graded, kind == "voided", name, digest, occurred, number, max_score)
 
 
 def _scores(event: Mapping[str, object], *, voided: bool) -> tuple[float | None, float]:

@@ -1,6 +1,7 @@
 """From records to events: whatever arrives becomes events and dead letters, never an exception."""
 
 from collections.abc import Iterable, Iterator
+from heapq import merge
 from typing import NamedTuple
 
 from worker.domain import envelope
@@ -52,38 +53,66 @@ class Decoder(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """The most one ledger transaction takes: row locks stay short, the final script blocks Redis briefly."""
+    """The most one ledger transaction takes: row locks stay short, the final script blocks Redis briefly.
+
+    `events` counts the dead letters too.
+    """
 
     events: int = 2_000
     keys: int = 1_000
 
 
 def batches(source: Source, records: Iterable[Record], decoder: Decoder, limits: Limits) -> Iterator[Batch]:
-    """Cut decoded records into transactions.
+    """Cut decoded records into transactions, in their order.
 
     A batch's `high` is the last record that it completes; the parts of a record too large for one transaction
-    keep the position before it until the last part, and say in `inside` how far into it they are.
+    keep the position before it until the last part, and say in `inside` how far into it they are: up to the
+    event or dead letter with which the next part begins. Dead letters count as events do, because each is
+    sealed and stored in the same transaction.
     """
-    events: list[Delivered] = []
-    letters: list[DeadLetter] = []
-    keys: set[StateKey] = set()
+    part = _Part([], [], set())
     high = ORIGIN
     for record in records:
-        found, refused = decoder.decode(record)
-        letters += refused
-        for delivered in found:
-            if len(events) >= limits.events or (len(keys) >= limits.keys and delivered.key not in keys):
-                inside = record.position._replace(events=delivered.number)
-                yield Batch(source, high, events, letters, inside)
-                events, letters, keys = [], [], set()
-            events.append(delivered)
-            keys.add(delivered.key)
+        for piece in _in_order(*decoder.decode(record)):
+            if part.full(limits, piece):
+                inside = record.position._replace(events=piece.number)
+                yield Batch(source, high, part.events, part.letters, inside)
+                part = _Part([], [], set())
+            part.add(piece)
         high = record.position
-        if len(events) >= limits.events or len(letters) >= limits.events:
-            yield Batch(source, high, events, letters)
-            events, letters, keys = [], [], set()
-    if events or letters:
-        yield Batch(source, high, events, letters)
+        if part.full(limits):
+            yield Batch(source, high, part.events, part.letters)
+            part = _Part([], [], set())
+    if part.events or part.letters:
+        yield Batch(source, high, part.events, part.letters)
+
+
+class _Part(NamedTuple):
+    """What is gathered for the next transaction."""
+
+    events: list[Delivered]
+    letters: list[DeadLetter]
+    keys: set[StateKey]
+
+    def full(self, limits: Limits, piece: Delivered | DeadLetter | None = None) -> bool:
+        """Whether nothing more goes in, or not this piece."""
+        if len(self.events) + len(self.letters) >= limits.events:
+            return True
+        if not isinstance(piece, Delivered) or len(self.keys) < limits.keys:
+            return False
+        return piece.key not in self.keys
+
+    def add(self, piece: Delivered | DeadLetter) -> None:
+        if isinstance(piece, Delivered):
+            self.events.append(piece)
+            self.keys.add(piece.key)
+        else:
+            self.letters.append(piece)
+
+
+def _in_order(events: list[Delivered], letters: list[DeadLetter]) -> Iterator[Delivered | DeadLetter]:
+    """The pieces of one record by their numbers."""
+    return merge(events, letters, key=lambda piece: piece.number)
 
 
 def _redeliverable(raw: bytes, opened: Opened) -> bytes:

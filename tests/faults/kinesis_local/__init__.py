@@ -66,6 +66,15 @@ def installed(folder: Path = INSTALLED, environment: Mapping[str, str] = os.envi
     return Program(node, package)
 
 
+def missing() -> str | None:
+    """Why this machine cannot run it, None where it can; installs it if need be."""
+    try:
+        installed()
+    except CannotRun as reason:
+        return str(reason)
+    return None
+
+
 @contextmanager
 def serving(program: Program, folder: Path) -> Iterator[str]:
     """The server with its log in `folder`, on free ports of the loopback interface; its address.

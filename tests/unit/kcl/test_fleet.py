@@ -111,6 +111,48 @@ def test_before_the_first_look_nothing_is_known() -> None:
     assert unknowing.unrenewed() == {}
     assert unknowing.leads_for() == 0
     assert not unknowing.has_room()
+    assert unknowing.dead_workers() == {}
+
+
+# --- the dead --------------------------------------------------------------------------------------------
+
+
+def reported(*looks: tuple[float, Mapping[str, int]]) -> Fleet:
+    return fleet(*[look(at, workers=workers) for at, workers in looks])
+
+
+def test_who_has_not_reported_for_20_seconds_is_dead_by_whichever_clock() -> None:
+    # looks     0    5    10   15   20
+    # ahead     600  600  600  600  600
+    # behind    -600 ... moves
+    looks = [(at, {"me": at, "ahead": 2_600, "behind": 1_400 + at}) for at in range(0, 25, 5)]
+    assert reported(*looks[:4]).dead_workers() == {}
+    assert reported(*looks).dead_workers() == {"ahead": 2_600}
+
+
+def test_our_own_report_is_not_ours_to_clear() -> None:
+    looks = [(at, {"me": 1, "a": 1}) for at in range(0, 25, 5)]
+    assert reported(*looks).dead_workers() == {"a": 1}
+
+
+def test_a_leaders_report_goes_together_with_its_record() -> None:
+    # looks    0    5    10   15   20   25   30
+    # report   a    a    a    a    a    a    a
+    # version  a    a    b    b    b    b    b
+    looks = [
+        look(at, workers={"boss": 1}, leader=("boss", "a" if at < 10 else "b")) for at in range(0, 35, 5)
+    ]
+    assert fleet(*looks[:6]).dead_leader() is None
+    assert fleet(*looks[:6]).dead_workers() == {}
+    assert fleet(*looks).dead_leader() == Leader("boss", "b")
+    assert fleet(*looks).dead_workers() == {"boss": 1}
+
+
+def test_an_outage_of_the_tables_is_nobody_s_death() -> None:
+    # looks    0    5   (outage: nobody could write)   65   70
+    looks = [(at, {"a": 1}) for at in (0, 5, 65, 70, 75, 80, 85)]
+    assert reported(*looks[:4]).dead_workers() == {}
+    assert reported(*looks).dead_workers() == {"a": 1}
 
 
 # --- the leader ------------------------------------------------------------------------------------------

@@ -35,6 +35,12 @@ def test_waiting_and_halted_shards_are_alive() -> None:
     assert body(answer) == {"healthy": True, "daemon": "running", "silent_shards": []}
 
 
+def test_a_shard_that_is_asked_nothing_is_alive_and_not_ready() -> None:
+    idle = {"a": Heard(11, NOW - 1, "idle", "no call of the daemon for 20 s")}
+    assert healthz("running", idle, NOW).status == 200
+    assert readyz("running", idle, NOW).status == 503
+
+
 def test_a_silent_shard_is_not() -> None:
     answer = healthz("running", {"a": WORKING, "d": SILENT}, NOW)
     assert answer.status == 503

@@ -229,6 +229,18 @@ def test_a_finished_lease_goes_when_it_was_seen_twice_and_only_its_owner_removes
     scene.until(lambda: scene.counted["leases_removed_total"] == 1)
 
 
+def test_the_report_of_a_dead_worker_is_cleared_and_that_of_a_live_one_is_not(scene: Scene) -> None:
+    scene.tables.reports = {"me": 1, "ahead": 9_999, "slow": 1}
+    for seconds in range(0, 20, 5):
+        scene.tables.reports["slow"] = seconds
+        scene.look_at(seconds)
+        assert "ahead" in scene.tables.reports
+    scene.tables.reports["slow"] = 20
+    scene.look_at(20)
+    scene.until(lambda: scene.tables.reports == {"me": 1, "slow": 20})
+    scene.until(lambda: scene.counted["reports_cleared_total"] == 1)
+
+
 def test_an_outage_is_told_once_a_minute_and_counted(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     def told() -> int:
         return [record.message for record in caplog.records].count("lease tables away")

@@ -7,10 +7,13 @@ import base64
 import io
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,8 +28,12 @@ from tests.doubles import Scene, key_of, record
 from worker.adapters.memory import MemoryMetrics
 from worker.domain.errors import LedgerUnavailable, PoisonBatch, ProjectionUnavailable
 from worker.domain.position import ORIGIN, Position
+from worker.kcl.fleet import Fleet
 from worker.kcl.heartbeat import LEAVE
+from worker.kcl.listener import HeartbeatListener, socket_folder
 from worker.kcl.record_processor import Heart, ShardProcessor
+from worker.kcl.totals import ShardTotals
+from worker.kcl.watchdog import Patience, Watchdog
 from worker.ports import Record
 from worker.stream.pipeline import Pipeline
 
@@ -45,7 +52,7 @@ class MemoryHeart(MemoryMetrics):
         super().__init__()
         self.beats: list[str] = []
 
-    def beat(self, status: Literal["working", "waiting", "halted"], detail: str = "") -> None:
+    def beat(self, status: Literal["working", "idle", "waiting", "halted"], detail: str = "") -> None:
         self.beats.append(status)
 
     def goodbye(self) -> None:
@@ -59,7 +66,8 @@ class World:
         self.scene = Scene()
         self.heart = MemoryHeart()
         self.deaths: list[int] = []
-        self.processor = ShardProcessor(self.build, self.die)
+        self.monotonic = 0.0
+        self.processor = ShardProcessor(self.build, self.die, lambda: self.monotonic)
         self.pipeline: Pipeline
         self.errors = io.StringIO()
 
@@ -229,7 +237,11 @@ def test_a_ledger_behind_the_checkpoint_ends_the_process_before_it_says_a_word(
 def test_times_of_arrival_are_aware(world: World) -> None:
     seen: list[Record] = []
     world.hear(initialize())
-    world.processor._pipeline.process = seen.extend  # type: ignore[method-assign, assignment]
+
+    def take(records: Sequence[Record], *, at_tip: bool = False) -> None:
+        seen.extend(records)
+
+    world.processor._pipeline.process = take  # type: ignore[method-assign]
     moment = datetime(2026, 3, 2, 11, 59, 59, 123_000, tzinfo=UTC)
     world.hear(process(record(score_event(), arrived_at=moment)))
     assert seen == [record(score_event(), arrived_at=moment)]
@@ -302,7 +314,7 @@ def test_a_daemon_that_goes_away_in_the_middle_ends_the_process(world: World) ->
 
 
 def test_the_real_end_is_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ShardProcessor.__init__.__defaults__ == (os._exit,)
+    assert ShardProcessor.__init__.__defaults__ == (os._exit, time.monotonic)
 
 
 # Outages are waited out, leases are lost, checkpoints come later.
@@ -435,6 +447,36 @@ def test_who_has_lost_the_lease_before_only_says_goodbye(world: World) -> None:
     assert world.heart.beats[-1] == "goodbye"
 
 
+# A daemon that asks nothing.
+
+
+def test_between_two_calls_it_says_that_it_is_idle_and_lets_its_age_grow(world: World) -> None:
+    world.hear(initialize(), process(behind=3_000))
+    world.monotonic += 20
+    world.processor.idle()
+    assert world.heart.beats[-1] == "idle"
+    assert world.heart.gauges["iterator_age_seconds"] == 23
+    world.hear(process(behind=1_000))
+    assert world.heart.beats[-1] == "working"
+    assert world.heart.gauges["iterator_age_seconds"] == 1
+
+
+def test_who_waits_inside_a_call_is_not_idle(world: World) -> None:
+    world.scene.wire.before("commit", world.processor.idle)
+    world.hear(initialize(), process(record(score_event())), stored())
+    assert "idle" not in world.heart.beats
+    assert world.positions() == (Position(1), Position(1))
+
+
+@pytest.mark.parametrize("last", [LEASE_LOST, process()])
+def test_after_a_goodbye_it_says_nothing_more(world: World, last: dict[str, Any]) -> None:
+    world.hear(initialize())
+    world.processor.leave()
+    world.hear(last)
+    world.processor.idle()
+    assert world.heart.beats[-1] == "goodbye"
+
+
 # Callbacks called by themselves.
 
 
@@ -467,7 +509,7 @@ class Heart:
 class Noisy:
     def __init__(self, pipeline): self._pipeline = pipeline
     def open(self, checkpoint): self.make_noise(); self._pipeline.open(checkpoint)
-    def process(self, records): self.make_noise(); self._pipeline.process(records)
+    def process(self, records, **more): self.make_noise(); self._pipeline.process(records, **more)
     def settle(self, *arguments, **named): self.make_noise(); self._pipeline.settle(*arguments, **named)
     def make_noise(self):
         print("noise null {}")
@@ -479,13 +521,31 @@ class Noisy:
 sys.exit(shard.run(ShardProcessor(lambda _: (Noisy(Scene().pipeline()), Heart()))))
 """
 
+SILENT_DAEMON = """
+import sys, threading
+from tests.doubles import Scene
+from worker.kcl import shard
+from worker.kcl.heartbeat import HeartbeatSender
+from worker.kcl.record_processor import ShardProcessor
+
+class Hangs:
+    def __init__(self, pipeline): self._pipeline = pipeline
+    def open(self, checkpoint): self._pipeline.open(checkpoint)
+    def process(self, records, **more):
+        threading.Event().wait() if records else self._pipeline.process(records, **more)
+    def settle(self, *arguments, **named): pass
+
+heart = HeartbeatSender(sys.argv[1], "shard")
+sys.exit(shard.run(ShardProcessor(lambda _: (Hangs(Scene().pipeline()), heart)), idle_seconds=0.05))
+"""
+
 
 class Child:
     """A shard's process as the daemon has it: line by line over its pipes."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", code],
+            [sys.executable, "-u", "-c", code, *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -513,12 +573,12 @@ class Child:
 
 
 @pytest.fixture
-def child() -> Iterator[Callable[[str], Child]]:
+def child() -> Iterator[Callable[..., Child]]:
     """Starts processes, and ends them."""
     started: list[Child] = []
 
-    def start(code: str) -> Child:
-        started.append(Child(code))
+    def start(code: str, *arguments: str) -> Child:
+        started.append(Child(code, *arguments))
         return started[-1]
 
     yield start
@@ -528,7 +588,7 @@ def child() -> Iterator[Callable[[str], Child]]:
             found.process.communicate()
 
 
-def test_stdout_belongs_to_the_protocol_whatever_prints(child: Callable[[str], Child]) -> None:
+def test_stdout_belongs_to_the_protocol_whatever_prints(child: Callable[..., Child]) -> None:
     process_ = child(SHARD_PROCESS)
     assert process_.ask(initialize()) == {"action": "status", "responseFor": "initialize"}
     asked = process_.ask(process(record(score_event())))
@@ -545,7 +605,7 @@ def test_stdout_belongs_to_the_protocol_whatever_prints(child: Callable[[str], C
     assert err.count("noise") >= 4 * 5
 
 
-def test_the_signal_to_leave_is_heard(child: Callable[[str], Child]) -> None:
+def test_the_signal_to_leave_is_heard(child: Callable[..., Child]) -> None:
     process_ = child(SHARD_PROCESS)
     process_.ask(initialize())
     process_.ask(process(record(score_event(), sequence=1)))
@@ -558,9 +618,49 @@ def test_the_signal_to_leave_is_heard(child: Callable[[str], Child]) -> None:
     assert process_.end()[0] == 0
 
 
-def test_a_fatal_error_is_the_end_without_a_status(child: Callable[[str], Child]) -> None:
+def test_a_process_beats_while_the_daemon_asks_nothing_and_not_while_it_hangs(
+    child: Callable[..., Child], tmp_path: Path
+) -> None:
+    now = time.monotonic()
+    with (
+        socket_folder(tmp_path, "s") as folder,
+        closing(HeartbeatListener(folder / "s", ShardTotals({}))) as listener,
+    ):
+
+        def word() -> str:
+            listener.receive()
+            return listener.heard["shard"].status if "shard" in listener.heard else "nothing"
+
+        def until(status: str) -> None:
+            while word() != status:
+                assert time.monotonic() < now + 60, f"never {status}"
+                select.select([listener], [], [], 1)
+
+        process_ = child(SILENT_DAEMON, str(folder / "s"))
+        process_.ask(initialize())
+        until("idle")
+        first = listener.heard["shard"]
+        process_.ask(process())
+        until("working")
+        until("idle")
+        assert listener.heard["shard"].at > first.at
+        process_.stdin.write(json.dumps(process(record(score_event()))) + "\n")
+        process_.stdin.flush()
+        while select.select([listener], [], [], 1)[0]:
+            listener.receive()
+        assert process_.process.poll() is None
+        # ten beats late, and nothing left in the queue: it hangs and nobody says otherwise
+        assert time.monotonic() - listener.heard["shard"].at > 0.5
+        dog = Watchdog("me", Fleet("me", 4), Patience(silent=0.5))
+        dog.begin(listener.heard["shard"].at)
+        bite = dog.bite(listener.heard, None, time.monotonic())
+        assert bite is not None
+        assert bite.reason == "silent"
+
+
+def test_a_fatal_error_is_the_end_without_a_status(child: Callable[..., Child]) -> None:
     broken = SHARD_PROCESS.replace(
-        "self.make_noise(); self._pipeline.process(records)", "raise KeyError('ada')"
+        "self.make_noise(); self._pipeline.process(records, **more)", "raise KeyError('ada')"
     )
     process_ = child(broken)
     process_.ask(initialize())

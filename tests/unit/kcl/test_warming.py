@@ -22,6 +22,9 @@ class Processor:
     def leave(self) -> None:
         self.asked.append("leave")
 
+    def idle(self) -> None:
+        self.asked.append("idle")
+
     def initialize(self, call: Any) -> None:
         assert self.released.wait(PATIENCE)
         if self.fails:
@@ -93,6 +96,17 @@ def test_who_is_ready_hears_it_at_once(processor: Processor) -> None:
     warming.process_records(2)
     warming.leave()
     assert processor.asked[-1] == "leave"
+
+
+def test_it_is_not_idle_before_it_is_ready(processor: Processor) -> None:
+    warming = Warming(lambda: processor)
+    warming.initialize(1)
+    warming.idle()
+    assert processor.asked == [], "a start that hangs must not be taken for a daemon that asks nothing"
+    processor.released.set()
+    warming.process_records(2)
+    warming.idle()
+    assert processor.asked[-1] == "idle"
 
 
 @pytest.mark.parametrize("error", [KeyError, SystemExit, KeyboardInterrupt])

@@ -44,6 +44,10 @@ def test_a_working_shard_that_is_silent_is_bitten() -> None:
     assert first_bite(lambda now: heard(min(now, 100)), 190) == Bite("silent", SHARD, 90)
 
 
+def test_so_is_one_that_fell_silent_in_the_call_that_ended_its_idleness() -> None:
+    assert first_bite(lambda now: heard(min(now, 100), "idle"), 190) == Bite("silent", SHARD, 90)
+
+
 @pytest.mark.parametrize("status", ["waiting", "halted"])
 def test_a_shard_that_said_why_is_never_bitten(status: Status) -> None:
     assert first_bite(lambda _: heard(100, status, age=1), 2_000) is None
@@ -100,6 +104,28 @@ def test_waiting_for_a_database_starts_the_measure_anew() -> None:
 def test_a_late_shard_whose_age_hardly_grows_is_not_stuck() -> None:
     # one long batch: the age is told at its start only
     assert first_bite(lambda now: heard(now, age=40 if now else 1), 1_000) is None
+
+
+def test_a_shard_that_is_asked_nothing_is_bitten_when_its_time_has_come() -> None:
+    # a daemon that renews its leases and reads nothing
+    assert first_bite(lambda now: heard(now, "idle", age=now), 299) is None
+    assert first_bite(lambda now: heard(now, "idle", age=now), 300) == Bite("stuck", SHARD, 300)
+
+
+def test_nor_as_long_as_kinesis_is_away_and_for_its_time_after_that() -> None:
+    # time   0            1000         1300
+    # stream answers away ... answers
+    dog = watchdog()
+
+    def bites(since: int, until: int, *, away: bool) -> list[Bite]:
+        asked = range(since, until)
+        found = (dog.bite({SHARD: heard(n, "idle", age=n)}, None, n, stream_away=away) for n in asked)
+        return [bite for bite in found if bite is not None]
+
+    assert bites(0, 20, away=False) == []
+    assert bites(20, 1_000, away=True) == []
+    assert bites(1_000, 1_300, away=False) == []
+    assert bites(1_300, 1_301, away=False) == [Bite("stuck", SHARD, 300)]
 
 
 def test_a_new_life_of_the_daemon_starts_the_measure_anew() -> None:

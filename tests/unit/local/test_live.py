@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from worker.local import live
 from worker.local.live import live_attempts
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -51,6 +52,21 @@ def test_it_sends_what_it_is_asked_for_and_asks_the_clock_only_then() -> None:
     assert [first["occurred_at"]] == [moment.isoformat().replace("+00:00", "Z") for moment in asked]
     assert len(list(stream)) == 2
     assert list(live_attempts([], random.Random(1), 0, now)) == []
+
+
+def test_it_remembers_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_REMEMBERED", 50)
+    found = list(live_attempts(PAIRS, random.Random(7), 5_000, clock(), skew=0))
+    copies = [n for n, event in enumerate(found) if event in found[:n]]
+    assert len(copies) > 50
+    for n in copies:
+        assert found[n] in found[max(0, n - 100) : n], "of the recent past"
+
+
+def test_without_skew_all_are_equally_busy() -> None:
+    found = live_attempts(PAIRS[:10], random.Random(7), 10_000, clock(), skew=0)
+    shares = Counter(str(event["student_id"]) for event in found)
+    assert min(shares.values()) > 800
 
 
 def test_known_pairs_only_and_some_pass_25_attempts(events: list[Event]) -> None:

@@ -393,6 +393,12 @@ def outline(found: Iterable[Batch]) -> list[tuple[int, int, int]]:
     return [(batch.high.sequence, len(batch.events), len(batch.dead_letters)) for batch in found]
 
 
+def pieces(batch: Batch) -> list[tuple[Position, int]]:
+    """Where every event and dead letter of a batch stood, in that order."""
+    found = [(delivered.position, delivered.number) for delivered in batch.events]
+    return sorted(found + [(letter.position, letter.number) for letter in batch.dead_letters])
+
+
 SHAPE = st.lists(st.lists(st.integers(-2, 6), min_size=1, max_size=12), max_size=8)
 
 
@@ -406,18 +412,19 @@ def test_however_records_are_cut(shape: list[list[int]], events: int, keys: int)
     assert [d for batch in found for d in batch.events] == [d for delivered, _ in whole for d in delivered]
     assert [d for batch in found for d in batch.dead_letters] == [d for _, letters in whole for d in letters]
     assert sum(batch.read for batch in found) == sum(map(len, shape))
+    placed = [*itertools.chain(*map(pieces, found))]
+    assert placed == sorted(placed), "dead letters keep their place"
     # no transaction is empty or larger than it may be
     assert all(batch.read for batch in found)
-    assert all(len(batch.events) <= events and len(batch.keys) <= keys for batch in found)
+    assert all(batch.read <= events and len(batch.keys) <= keys for batch in found)
     # the position never passes a record of which something is still to come (R1), and ends at the last
     assert [batch.high for batch in found] == sorted(batch.high for batch in found)
-    for batch, later in itertools.pairwise(found):
-        rest = [*(d.position for d in later.events), *(d.position for d in later.dead_letters)]
-        assert batch.high < min(rest)
+    for at, (batch, later) in enumerate(itertools.pairwise(found), 1):
+        coming = min(itertools.chain(*map(pieces, found[at:])))
+        assert batch.high < coming[0]
         # the marker moves with every part, and stays before what is still to come
         assert batch.reach < later.reach
-        nexts = min((d.position._replace(events=d.number) for d in later.events), default=later.high)
-        assert batch.reach <= nexts
+        assert batch.reach <= coming[0]._replace(events=coming[1])
     assert not data or found[-1].high == data[-1].position
 
 
@@ -434,7 +441,14 @@ def test_however_records_are_cut(shape: list[list[int]], events: int, keys: int)
         ([[1, 2, 1, 2, 1]], 9, 2, [(1, 5, 0)]),  # known students are not
         ([[-1], [1], [-1, -1]], 9, 9, [(3, 1, 3)]),
         ([[-1, -1], [1]], 2, 9, [(1, 0, 2), (2, 1, 0)]),  # letters fill a transaction too
-        ([[-1, 1, 1, -1, 1]], 2, 9, [(-1, 2, 2), (1, 1, 0)]),  # a record's letters go with its first part
+        (
+            [[-1, 1, 1, -1, 1]],
+            2,
+            9,
+            [(-1, 1, 1), (-1, 1, 1), (1, 1, 0)],
+        ),  # letters count, in their place
+        ([[-1, -1, -1, -1, -1]], 2, 9, [(-1, 0, 2), (-1, 0, 2), (1, 0, 1)]),  # a record of nothing else
+        ([[1, -1, 2, -1]], 9, 1, [(-1, 1, 1), (1, 1, 1)]),  # a letter after the last student that fits is in
     ],
 )
 def test_cuts_by_hand(
@@ -442,6 +456,16 @@ def test_cuts_by_hand(
 ) -> None:
     assert ORIGIN.sequence == -1
     assert outline(cut(stream(shape), events, keys)) == expected
+
+
+def test_the_marker_of_a_part_stands_before_the_next_piece_whatever_it_is() -> None:
+    found = cut(stream([[1], [-1, 1, -1, -1, 1]]), events=2)
+    assert [batch.reach for batch in found] == [
+        Position(2, events=1),
+        Position(2, events=3),
+        Position(2),
+    ]
+    assert outline(found) == [(1, 1, 1), (1, 1, 1), (2, 1, 1)]
 
 
 def test_the_limits_of_the_protocol() -> None:

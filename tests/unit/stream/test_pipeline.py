@@ -479,6 +479,32 @@ def test_adrift_through_a_crash_heals_by_redelivery(scene: Scene, pipeline: Pipe
     healthy(scene)
 
 
+# A clock that is set back.
+
+
+def test_a_clock_set_back_does_not_put_the_guard_off(scene: Scene, pipeline: Pipeline) -> None:
+    pipeline.process([record(*attempts(1))])
+    scene.time.pass_by(-3_600)
+    scene.projection.restore(({}, {}, None))
+    pipeline.process([])
+    assert scene.metrics.counts["sweeps_total",] == 1
+    scene.wire.since()
+    pipeline.process([])
+    assert scene.wire.since() == [], "and from then on it looks at its usual pace"
+
+
+def test_a_clock_set_back_does_not_lengthen_the_patience_with_redis(scene: Scene, pipeline: Pipeline) -> None:
+    scene.projection.away = True
+    scene.time.then(3, lambda: scene.time.pass_by(-3_600))
+    pipeline.process([record(*attempts(1))])
+    assert len(scene.time.pauses) == 3
+    assert accounting(scene)["applied"] == 1
+    scene.projection.away = False
+    scene.tick(pipeline)
+    assert pipeline.settled
+    healthy(scene)
+
+
 # Redis loses acknowledged writes.
 
 
@@ -796,6 +822,25 @@ def test_a_large_first_record_promises_nothing_before_its_end(scene: Scene) -> N
     healthy(scene)
 
 
+def test_a_large_record_of_bad_events_is_cut_too(scene: Scene) -> None:
+    """Dead letters are sealed and stored in the transaction: none of it may be larger than the limit."""
+    pipeline = parts(scene)
+    bad = b"\n".join([b"{bad}"] * 8)
+    scene.wire.before("commit", lambda: None, SystemExit())
+    with pytest.raises(SystemExit):
+        pipeline.process([garbage(1, bad)])
+    scene.settle(pipeline)
+    assert scene.metrics.observations["batch_events"] == [3]
+    assert scene.store.positions == []
+    owner = scene.pipeline()
+    owner.process([garbage(1, bad)])
+    scene.settle(owner)
+    assert scene.metrics.observations["batch_events"] == [3, 3, 3, 2]
+    assert len(scene.ledger.dead_letters) == 8
+    assert scene.store.positions == [Position(1)]
+    healthy(scene)
+
+
 def test_a_large_record_after_others_of_the_call_before(scene: Scene) -> None:
     """Its parts must not take floor and marker back to where the call before had not yet been."""
     pipeline = parts(scene)
@@ -877,4 +922,4 @@ def test_a_state_of_a_row_that_is_gone_is_removed(scene: Scene, pipeline: Pipeli
     pipeline.process([record(event)])
     assert scene.projection.values == {}
     assert accounting(scene) == {"read": 1, "erased": 1}
-    assert scene.projection.install(Write(key_of(event), b"", None))
+    assert scene.projection.install([Write(key_of(event), b"", None)])[0]

@@ -49,6 +49,14 @@ class MemoryLeases:
         self._reach()
         self.reports.pop(worker, None)
 
+    def clear_report(self, worker: str, report: int) -> bool:
+        self._reach()
+        with self._lock:
+            if self.reports.get(worker) != report:
+                return False
+            del self.reports[worker]
+            return True
+
     def leader(self) -> Leader | None:
         self._reach()
         return self.record

@@ -1,18 +1,14 @@
-"""A drill that this machine cannot run says so, in the table, in the JSON and by the exit code."""
+"""What the drills that reshard need of the machine: said when it is missing, pinned when it is there."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.faults import __main__ as faults
 from tests.faults import kinesis_local
+from tests.faults.drills import DRILLS
 from tests.faults.kinesis_local import CannotRun, Program
-from tests.faults.proof import Proof
-from worker.domain.accounting import Accounting
 from worker.local.process import StackError
-
-GOOD = Proof(10, 0, 0, True, "10 of 10", "10 of 10", True, Accounting(10))
 
 
 @pytest.fixture
@@ -76,30 +72,9 @@ def test_version_and_checksum_are_pinned_and_no_registry_is_named() -> None:
     assert "://" not in text
 
 
-def test_a_drill_that_cannot_run_is_told_everywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse() -> Program:
-        raise CannotRun("no Node here")
-
-    monkeypatch.setattr(kinesis_local, "installed", refuse)
-    report = tmp_path / "drills.json"
-    assert faults.main(["11", "--json", str(report)]) == 3
-    assert "not run: no Node here" in " ".join(capsys.readouterr().out.split())
-    (told,) = json.loads(report.read_bytes())
-    assert (told["number"], told["not_run"], told["proof"]) == (11, "no Node here", None)
-
-
-@pytest.mark.parametrize(
-    ("result", "verdict"),
-    [
-        (faults.Result(1, "a", GOOD), "good"),
-        (
-            faults.Result(1, "a", GOOD, complaints=["a lease was left", "a sweep"]),
-            "BAD a lease was left; a sweep",
-        ),
-        (faults.Result(1, "a", not_run="no Node"), "not run: no Node"),
-    ],
-)
-def test_the_verdict_is_the_proof_and_what_else_is_wrong(result: faults.Result, verdict: str) -> None:
-    assert result.verdict == verdict
+@pytest.mark.usefixtures("_no_wheel")
+def test_the_drills_that_reshard_say_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reasons = {drill.number: drill.unavailable() for drill in DRILLS if drill.reshards}
+    assert reasons.keys() == {11, 12, 13}
+    assert all(reason and "Node" in reason for reason in reasons.values())

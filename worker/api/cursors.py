@@ -1,0 +1,31 @@
+"""Where a listing goes on: the place of its last line, opaque to clients, and refused when it was altered."""
+
+import base64
+import binascii
+from typing import TypeVar
+
+import msgspec
+
+from worker.api.problems import BadRequest
+
+T = TypeVar("T")
+
+
+def encode(place: object) -> str:
+    """A place as a text for a URL."""
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).decode().rstrip("=")
+
+
+def decode(cursor: str | None, form: type[T]) -> T | None:
+    """The place in a cursor.
+
+    Raises:
+        BadRequest: it is none of ours.
+    """
+    if cursor is None:
+        return None
+    try:
+        packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        return msgspec.msgpack.decode(packed, type=form)
+    except (msgspec.DecodeError, binascii.Error, ValueError):
+        raise BadRequest("this cursor is not one of ours; start again without it") from None
