@@ -292,11 +292,16 @@ class Producer(Protocol):
         """
 
 
+SHARD_END = "SHARD_END"
+"""KCL's checkpoint of a shard that was read to its end."""
+
+
 class Lease(NamedTuple):
     """One row of KCL's lease table: who has a shard, and how far its records are done.
 
     While a lease is being handed over by KCL, `owner` is who shall have it and `checkpoint_owner` who still
-    has it. `counter` moves with every renewal and every change of hands.
+    has it. `counter` moves with every renewal and every change of hands. `children` are known once the shard
+    was read to its end; `parents` are there from the start.
     """
 
     shard: str
@@ -304,6 +309,8 @@ class Lease(NamedTuple):
     counter: int
     checkpoint: str
     checkpoint_owner: str | None = None
+    parents: frozenset[str] = frozenset()
+    children: frozenset[str] = frozenset()
 
     @property
     def holder(self) -> str | None:
@@ -312,7 +319,7 @@ class Lease(NamedTuple):
     @property
     def finished(self) -> bool:
         """Whether the shard was read to its end, so that nothing waits for an owner."""
-        return self.checkpoint == "SHARD_END"
+        return self.checkpoint == SHARD_END
 
 
 class Leader(NamedTuple):
@@ -338,6 +345,9 @@ class LeaseTable(Protocol):
         A lease that KCL is already handing over goes to the owner KCL chose. The counter moves, so that the
         former holder's next renewal or checkpoint fails and it learns of its loss.
         """
+
+    def remove_finished(self, shard: str) -> bool:
+        """Delete the lease of a shard that was read to its end; False if it is gone or not finished."""
 
     def workers(self) -> Mapping[str, int]:
         """By worker id the time of its last report, of dead workers too; by the worker's own clock."""

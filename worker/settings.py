@@ -45,6 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "edu-analytics"
     aws_region: Annotated[str, Meta(description="AWS region")] = "ap-northeast-1"
     aws_endpoint_url: Annotated[str | None, Meta(description="emulator of Kinesis and DynamoDB")] = None
+    kinesis_endpoint_url: Annotated[
+        str | None, Meta(description="endpoint of Kinesis alone; by default `AWS_ENDPOINT_URL`")
+    ] = None
 
     database_url: Annotated[
         str | None, Meta(description="PostgreSQL URL; or `DATABASE_SECRET_ID`", extra=_SECRET)

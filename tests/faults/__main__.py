@@ -35,6 +35,8 @@ class Result(NamedTuple):
     longest_pause: float = 0.0
     recovered_after: float | None = None
     not_run: str | None = None
+    per_second: float = 0.0
+    """Events a second that the stream has really taken."""
 
     @property
     def bad(self) -> bool:
@@ -83,9 +85,19 @@ def run(drill: Drill, per_second: int, say: Say) -> Result:
     reason = drill.unavailable()
     if reason is not None:
         return Result(drill.number, drill.name, not_run=reason)
+    if drill.most_per_second is not None and per_second > drill.most_per_second:
+        per_second = drill.most_per_second
+        say(f"at {per_second} events a second: its stream is an emulator that takes no more")
     with (
         tempfile.TemporaryDirectory(prefix="edu-drill-") as folder,
-        staged(Path(folder), say, tasks=drill.tasks, per_second=per_second, settings=drill.settings) as stage,
+        staged(
+            Path(folder),
+            say,
+            tasks=drill.tasks,
+            per_second=per_second,
+            settings=drill.settings,
+            reshards=drill.reshards,
+        ) as stage,
     ):
         drill.act(stage)
         stage.hold(3)  # time for the fault to show
@@ -95,15 +107,16 @@ def run(drill: Drill, per_second: int, say: Say) -> Result:
         stage.load.stop()
         wait_until_quiet(stage.edges, stage.any_task(), stage.load.sent + drill.poison)
         proof = prove(stage.edges, stage.session.stack.endpoints.database_url, stage.load, drill.poison)
+        drill.check(stage)
         proof = proof.but(stage.broken)
-        return Result(drill.number, drill.name, proof, pause, recovered)
+        return Result(drill.number, drill.name, proof, pause, recovered, per_second=stage.load.rate)
 
 
 def _table(results: Sequence[Result]) -> Table:
     table = Table(title=time.strftime("drills, %Y-%m-%d"))
     table.add_column("#", justify="right")
     table.add_column("drill", overflow="fold")
-    for name in ("sent", "lost", "double", "longest pause", "recovered", "redelivered"):
+    for name in ("per second", "sent", "lost", "double", "longest pause", "recovered", "redelivered"):
         table.add_column(name, justify="right")
     table.add_column("proof")
     for result in results:
@@ -114,8 +127,9 @@ def _table(results: Sequence[Result]) -> Table:
 def _cells(result: Result) -> list[str]:
     proof, recovered = result.proof, result.recovered_after
     if proof is None:
-        return ["-"] * 6 + [f"not run: {result.not_run}"]
+        return ["-"] * 7 + [f"not run: {result.not_run}"]
     return [
+        f"{result.per_second:,.0f}",
         f"{proof.sent:,}",
         str(proof.lost),
         str(proof.double),

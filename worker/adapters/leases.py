@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.domain.errors import LeasesUnavailable
-from worker.ports import Leader, Lease
+from worker.ports import SHARD_END, Leader, Lease
 
 T = TypeVar("T")
 _Row = Mapping[str, Any]
@@ -60,6 +60,17 @@ class DynamoLeases:
                 UpdateExpression=f"{change} ADD leaseCounter :one",
                 ConditionExpression=" AND ".join(conditions),
                 ExpressionAttributeValues=values,
+            )
+        )
+
+    def remove_finished(self, shard: str) -> bool:
+        return self._if_unchanged(
+            lambda: self._client.delete_item(
+                TableName=self._leases,
+                Key={"leaseKey": {"S": shard}},
+                ConditionExpression="#checkpoint = :end",
+                ExpressionAttributeNames={"#checkpoint": "checkpoint"},
+                ExpressionAttributeValues={":end": {"S": SHARD_END}},
             )
         )
 
@@ -142,6 +153,8 @@ def _lease(row: _Row) -> Lease:
         counter=int(row["leaseCounter"]["N"]),
         checkpoint=text("checkpoint") or "",
         checkpoint_owner=text("checkpointOwner"),
+        parents=frozenset(row.get("parentShardId", {}).get("SS", ())),
+        children=frozenset(row.get("childShardIds", {}).get("SS", ())),
     )
 
 

@@ -28,6 +28,24 @@ class Look(NamedTuple):
         """The leases a worker holds, those it is handing over included."""
         return [lease for lease in self.leases.values() if lease.holder == worker]
 
+    def done_with(self, worker: str) -> frozenset[str]:
+        """Finished shards of a worker whose lease nobody will look at any more.
+
+        All their children have leases, and every parent of these children is finished too: the end of a
+        parent fails in KCL while the lease of the other one is missing.
+        """
+        return frozenset(
+            lease.shard
+            for lease in self.held_by(worker)
+            if lease.finished
+            and lease.children
+            and lease.children <= self.leases.keys()
+            and all(self._ended(parent) for child in lease.children for parent in self.leases[child].parents)
+        )
+
+    def _ended(self, shard: str) -> bool:
+        return shard not in self.leases or self.leases[shard].finished
+
 
 @dataclasses.dataclass(frozen=True)
 class FleetPatience:

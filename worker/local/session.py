@@ -101,11 +101,24 @@ class Api:
 
 
 class Session:
-    """Starts everything with its state in `directory`; a context manager that leaves nothing running."""
+    """Starts everything with its state in `directory`; a context manager that leaves nothing running.
 
-    def __init__(self, directory: Path, report: Callable[[str], None] = lambda _line: None) -> None:
+    Args:
+        directory: where servers and tasks keep their state and logs.
+        report: hears in one line what has been reached.
+        settings: variables of the environment that differ from this session's own; with
+            `KINESIS_ENDPOINT_URL` the stream is made there.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        report: Callable[[str], None] = lambda _line: None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory.resolve()
         self._report = report
+        self._settings = settings or {}
         self.stack = Stack(self.directory / "stack", report=report)
         self._tasks: list[Task] = []
         self._apis: list[Api] = []
@@ -119,11 +132,12 @@ class Session:
         """
         try:
             self.stack.start()
-            cloud = Cloud.at(self.stack.endpoints.aws_endpoint_url)
+            self.environment = self._environment()
+            kinesis_url = self.environment.get("KINESIS_ENDPOINT_URL")
+            cloud = Cloud.at(self.stack.endpoints.aws_endpoint_url, kinesis_url)
             cloud.create_stream(STREAM, shards=SHARDS)
             cloud.create_kcl_tables(APPLICATION)
             cloud.seed_leases(APPLICATION, STREAM)
-            self.environment = self._environment()
             self.run("migrate")
         except BaseException:
             self.stop()
@@ -233,4 +247,5 @@ class Session:
             "HEALTH_PORT": "0",
             "METRICS_PORT": "0",
             "JAVA_BIN": str(find_java()),
+            **self._settings,
         }

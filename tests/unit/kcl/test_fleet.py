@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from worker.kcl.fleet import Fleet, FleetPatience, Look, Stillness
-from worker.ports import Leader, Lease
+from worker.ports import SHARD_END, Leader, Lease
 
 PATIENCE = FleetPatience(heir=12, worker=20, leader=45, look=5)
 
@@ -241,3 +241,35 @@ def test_a_lease_that_is_being_handed_over_is_held_by_its_old_owner() -> None:
     seen = look(0, moving)
     assert seen.held_by("old") == [moving]
     assert seen.held_by("new") == []
+
+
+# --- finished shards -------------------------------------------------------------------------------------
+
+
+def finished(shard: str, *children: str, owner: str = "me") -> Lease:
+    return Lease(shard, owner, 9, SHARD_END, children=frozenset(children))
+
+
+def child(shard: str, *parents: str) -> Lease:
+    return Lease(shard, None, 0, "TRIM_HORIZON", parents=frozenset(parents))
+
+
+def test_a_split_shard_is_done_with_once_both_children_have_leases() -> None:
+    # the children need not have begun: they may be waiting for the room that the parent takes up
+    parent = finished("0", "2", "3")
+    assert look(0, parent, child("2", "0")).done_with("me") == frozenset()
+    assert look(0, parent, child("2", "0"), child("3", "0")).done_with("me") == {"0"}
+    assert look(0, parent, child("2", "0"), child("3", "0")).done_with("other") == frozenset()
+
+
+def test_of_a_merge_neither_parent_is_done_with_before_the_other() -> None:
+    """KCL cannot end a parent whose sister's lease is missing while its own is there."""
+    first, merged = finished("0", "2"), child("2", "0", "1")
+    assert look(0, first, lease("1", "me"), merged).done_with("me") == frozenset()
+    assert look(0, first, finished("1", "2", owner="other"), merged).done_with("me") == {"0"}
+    assert look(0, first, merged).done_with("me") == {"0"}, "the sister was done with before"
+
+
+def test_a_shard_that_goes_on_is_never_done_with() -> None:
+    assert look(0, lease("0", "me"), child("2", "0")).done_with("me") == frozenset()
+    assert look(0, finished("0")).done_with("me") == frozenset(), "its children are not known yet"

@@ -33,6 +33,14 @@ class MemoryLeases:
             )
             return True
 
+    def remove_finished(self, shard: str) -> bool:
+        self._reach()
+        with self._lock:
+            if shard not in self.rows or not self.rows[shard].finished:
+                return False
+            del self.rows[shard]
+            return True
+
     def workers(self) -> Mapping[str, int]:
         self._reach()
         return dict(self.reports)
