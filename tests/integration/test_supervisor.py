@@ -6,6 +6,7 @@ do, or two that leave when they are asked to.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -26,6 +27,7 @@ import pytest
 
 from worker import logs
 from worker.adapters.memory import MemoryLeases
+from worker.domain.errors import StreamUnavailable
 from worker.kcl.fleet import FleetPatience
 from worker.kcl.heartbeat import LEAVE, HeartbeatSender
 from worker.kcl.init_process import adopt_orphans, reap
@@ -109,7 +111,8 @@ def supervise(state_dir: str, behaviour: str, pause: str = "0.05") -> int:
         stop_margin_seconds=0.5,
         give_back_seconds=1.0,
         fleet=FleetPatience(look=0.5),
-        watchdog=Patience(silent=0.5),
+        watchdog=Patience(silent=0.5, stuck=1.0),
+        probe_seconds=0.05,
     )
     properties = DaemonProperties(
         executable_name="unused",
@@ -120,14 +123,26 @@ def supervise(state_dir: str, behaviour: str, pause: str = "0.05") -> int:
         shutdown_grace_millis=500,
     )
     tables = Tables(state_dir, behaviour)
-    return Supervisor(config, properties, lambda file: [*ROLE, "daemon", str(file), behaviour], tables).run()
+
+    def ask_stream() -> None:
+        if behaviour == "idle-away":
+            note(state_dir, "the stream did not answer")
+            raise StreamUnavailable
+
+    return Supervisor(
+        config,
+        properties,
+        lambda file: [*ROLE, "daemon", str(file), behaviour],
+        tables,
+        ask_stream=ask_stream,
+    ).run()
 
 
 def daemon(properties_file: str, behaviour: str) -> int:
     """A daemon with one child. Its behaviour: `serve`, `stubborn`, or the exit codes of its first lives.
 
     `leave` has two children, which leave when they are asked to; `silent` has, in its first life, one that
-    works and is silent.
+    works and is silent; `idle` and `idle-away` have, in their first, one that is asked nothing.
     """
     signal.alarm(ALARM)
     state_dir = Path(properties_file).parent
@@ -169,6 +184,10 @@ def child(state_dir: str, behaviour: str) -> int:
     sys.stderr.write('{"message": "from the child"}\n')
     sys.stderr.flush()
     Path(state_dir, str(os.getpid())).touch()
+    for age in itertools.count() if behaviour.startswith("idle") else ():
+        heart.gauge("iterator_age_seconds", age)
+        heart.beat("idle")
+        time.sleep(0.05)
     while True:
         signal.pause()
 
@@ -407,6 +426,26 @@ def test_a_silent_shard_restarts_the_daemon(start: Start) -> None:
     assert not alive(daemon_pid)
     assert not alive(child_pid)
     assert 'edu_watchdog_restarts_total{reason="silent"}' in run.get("metrics", "/metrics")[1]
+    run.stop()
+    run.assert_nobody_left()
+
+
+def test_a_daemon_that_asks_its_shard_nothing_is_restarted(start: Start) -> None:
+    run = start("idle")
+    run.wait_for_lives(2)
+    assert 'edu_watchdog_restarts_total{reason="stuck"} 1.0' in run.get("metrics", "/metrics")[1]
+    run.stop()
+    run.assert_nobody_left()
+
+
+def test_unless_the_stream_itself_is_away(start: Start) -> None:
+    run = start("idle-away")
+    run.wait_for_lives(1)
+    wait_for((run.state_dir / "look-8").exists)  # three times as long as the watchdog's patience
+    assert len(run.lives()) == 1
+    assert "the stream did not answer" in noted(run.state_dir)
+    assert run.get("health", "/healthz")[0] == 200
+    assert json.loads(run.get("health", "/readyz")[1])["shards"][SHARD]["status"] == "idle"
     run.stop()
     run.assert_nobody_left()
 

@@ -22,7 +22,7 @@ class StreamProbe:
         seconds: time between questions.
     """
 
-    def __init__(self, ask: Callable[[], object], matters: Callable[[], bool], seconds: float = 5.0) -> None:
+    def __init__(self, ask: Callable[[], object], matters: Callable[[], bool], seconds: float) -> None:
         self._ask = ask
         self._matters = matters
         self._seconds = seconds

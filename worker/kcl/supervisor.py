@@ -68,6 +68,7 @@ class SupervisorConfig:
         give_back_seconds: how long a stop may wait for KCL's tables once the daemon has ended.
         fleet: how often to look at KCL's tables, and when other workers and their leader count as dead.
         watchdog: when our own daemon counts as not working.
+        probe_seconds: how often the stream is asked for a sign of life while a shard process is idle.
     """
 
     state_dir: Path
@@ -81,6 +82,7 @@ class SupervisorConfig:
     give_back_seconds: float = 5.0
     fleet: FleetPatience = dataclasses.field(default_factory=FleetPatience)
     watchdog: Patience = dataclasses.field(default_factory=Patience)
+    probe_seconds: float = 5.0
 
 
 class _Ending(NamedTuple):
@@ -127,7 +129,7 @@ class Supervisor:
         self._registry = registry or CollectorRegistry()
         self._clock = clock
         self._jitter = jitter
-        self._stream = StreamProbe(ask_stream, self._any_idle)
+        self._stream = StreamProbe(ask_stream, self._any_idle, config.probe_seconds)
         name = file_name(properties.worker_id)
         self._properties_file = config.state_dir / f"{name}.properties"
         self._socket_name = f"{name}.sock"

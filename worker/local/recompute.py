@@ -33,6 +33,9 @@ _ALPHA = 0.35
 _ABOVE_ONE = 1 + 0.5e-6  # "above 1" is decided on whole millionths; 3.3000000000000003 of 3.3 is 1
 
 
+_ORDER = ("pair", "key", "graded", "voided", "event", "digest")
+
+
 class _Invalid(Exception):
     """The stream refuses this event, so that it counts nowhere."""
 
@@ -77,7 +80,6 @@ def recompute(
         ValueError: `as_of` is naive.
         ImportError: the extra `demo` is not installed.
     """
-    import numpy as np
     import pandas as pd
 
     if as_of.tzinfo is None:
@@ -88,14 +90,8 @@ def recompute(
     if not writes["pair"]:
         return {}
 
-    frame = pd.DataFrame(writes)
-    frame["voided"] = frame["voided"].astype(bool)
-
-    # The register rule: of all writes to one attempt the highest by this order is the last one standing.
-    order = ["pair", "key", "graded", "voided", "event", "digest"]
-    in_order = frame.iloc[np.lexsort([frame[name] for name in reversed(order)])]
-    registers = in_order.drop_duplicates(["pair", "key"], keep="last")
-    attempts = registers[~registers["voided"]].sort_values(["pair", "occurred", "key"])
+    attempts = _standing(writes)
+    del writes  # millions of events are held once at a time
     ratio = (attempts["score"] / attempts["max_score"]).where(attempts["max_score"] > 0)
     scored = attempts.assign(ratio=ratio)[ratio.notna()]
 
@@ -129,6 +125,24 @@ def recompute(
     return {
         pair: _outputs(dict(zip(columns, values[i], strict=True)), last.get(i)) for pair, i in pairs.items()
     }
+
+
+def _standing(writes: "Mapping[str, array[Any]]") -> Any:
+    """The attempts that stand, as a table by pair and time.
+
+    The register rule: of all writes to one attempt the highest by `_ORDER` is the last one standing.
+    """
+    import numpy as np
+    import pandas as pd
+
+    columns = {name: np.asarray(column) for name, column in writes.items()}
+    in_order = np.lexsort([columns[name] for name in reversed(_ORDER)])
+    pair, key = columns["pair"][in_order], columns["key"][in_order]
+    last = in_order[np.append((pair[1:] != pair[:-1]) | (key[1:] != key[:-1]), True)]
+    standing = last[columns["voided"][last] == 0]
+    kept = ("pair", "key", "occurred", "score", "max_score")
+    table = pd.DataFrame({name: columns[name][standing] for name in kept})
+    return table.sort_values(["pair", "occurred", "key"])
 
 
 def attempt_key(event: Mapping[str, object]) -> tuple[int, int]:
