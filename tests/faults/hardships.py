@@ -284,7 +284,7 @@ def _use_up_the_log(stage: Stage, filler: Filler, url: str) -> None:
 
 def no_faketime() -> str | None:
     """Why no clock can be set wrong for one task alone, None where that works."""
-    return None if _faketime() else "install faketime (pip install libfaketime, or your system's package)"
+    return None if _faketime() else "install faketime: pip install libfaketime (0.9.10 breaks Python's sleep)"
 
 
 def clock_skew(stage: Stage) -> None:
