@@ -94,7 +94,8 @@ class Pipeline:
             self._alive()
         if records and not self._waiting.adrift:
             waited = self._now() - min(record.arrived_at for record in records)
-            self._metrics.observe("arrival_to_projected_seconds", waited.total_seconds())
+            # a clock behind the stream's would count back
+            self._metrics.observe("arrival_to_projected_seconds", max(0.0, waited.total_seconds()))
         if self.settled:
             self._watermark.done(records[-1].arrived_at if records else None, at_tip=at_tip)
 
