@@ -1,5 +1,6 @@
 """The ASGI application: routes, refusals, request ids and metrics around one `Service`."""
 
+import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,8 +13,8 @@ from litestar.middleware import ASGIMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.plugins.prometheus import PrometheusConfig
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import Counter, Histogram
 
 from worker import __version__
 from worker.api import problems
@@ -22,12 +23,17 @@ from worker.api.page import SECURITY_HEADERS
 from worker.api.routes import ROUTES
 from worker.api.service import Service
 from worker.domain.errors import Unavailable
+from worker.metrics import SECONDS
 
-_EVERYWHERE = {
-    name: value
+_EVERYWHERE = [
+    (name.lower().encode(), value.encode())
     for name, value in SECURITY_HEADERS.items()
     if name in ("X-Content-Type-Options", "Referrer-Policy")
-}
+]
+_REQUESTS = Counter("edu_api_requests_total", "Requests by route and status.", ("route", "method", "status"))
+_SECONDS = Histogram(
+    "edu_api_request_seconds", "From a request's head to its answer's.", ("route",), buckets=SECONDS
+)
 
 
 def build(make: Callable[[], Service]) -> Litestar:
@@ -44,7 +50,7 @@ def build(make: Callable[[], Service]) -> Litestar:
         route_handlers=[Router("/", route_handlers=ROUTES)],
         lifespan=[life],
         state=State(),
-        middleware=[RequestIds(), _metrics().middleware],
+        middleware=[Framing()],
         exception_handlers={
             problems.Problem: problems.on_problem,
             Unavailable: problems.on_unavailable,
@@ -57,31 +63,39 @@ def build(make: Callable[[], Service]) -> Litestar:
     )
 
 
-class RequestIds(ASGIMiddleware):
-    """Every request gets an id for its answer, and every answer the headers that none goes without."""
+class Framing(ASGIMiddleware):
+    """What every request gets: an id for its answer, the headers that no answer goes without, and a count.
+
+    The framework's own middleware for Prometheus costs a sixth of a request; this one knows each route once.
+    """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        if scope["type"] != "http":
+            await next_app(scope, receive, send)
+            return
+        begun, method = time.perf_counter(), str(scope["method"])
         request_id = uuid4().hex
         scope["state"]["request_id"] = request_id
-        added = [(b"x-request-id", request_id.encode())]
 
-        async def send_with_id(message: Message) -> None:
+        async def send_framed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message["headers"], *added]
-                present = {name.lower() for name, _ in headers}
-                headers += [
-                    (name.lower().encode(), value.encode())
-                    for name, value in _EVERYWHERE.items()
-                    if name.lower().encode() not in present
+                present = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    *(header for header in _EVERYWHERE if header[0] not in present),
                 ]
-                message["headers"] = headers
+                _count(scope.get("path_template"), method, message["status"], begun)
             await send(message)
 
-        await next_app(scope, receive, send_with_id)
+        await next_app(scope, receive, send_framed)
 
 
-def _metrics() -> PrometheusConfig:
-    return PrometheusConfig(app_name="edu_api", prefix="edu_api", group_path=True)
+def _count(route: str | None, method: str, status: int, begun: float) -> None:
+    # a path that is no route is counted without its name: it may be anything
+    named = route or "none"
+    _REQUESTS.labels(named, method if route else "any", str(status)).inc()
+    _SECONDS.labels(named).observe(time.perf_counter() - begun)
 
 
 def _schema() -> OpenAPIConfig:
