@@ -8,12 +8,11 @@ from uuid import uuid4
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
-from litestar.middleware import ASGIMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins.prometheus import PrometheusConfig
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 
 from worker import __version__
 from worker.api import problems
@@ -30,7 +29,7 @@ _EVERYWHERE = {
 }
 
 
-def build(make: Callable[[], Service]) -> Litestar:
+def build(make: Callable[[], Service]) -> ASGIApp:
     """The application; `make` is called when it starts, in the process that serves."""
 
     @asynccontextmanager
@@ -40,11 +39,11 @@ def build(make: Callable[[], Service]) -> Litestar:
         async with service.running():
             yield
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[Router("/", route_handlers=ROUTES)],
         lifespan=[life],
         state=State(),
-        middleware=[RequestIds(), _metrics().middleware],
+        middleware=[_metrics().middleware],
         exception_handlers={
             problems.Problem: problems.on_problem,
             Unavailable: problems.on_unavailable,
@@ -55,14 +54,24 @@ def build(make: Callable[[], Service]) -> Litestar:
         request_max_body_size=MOST_BYTES,
         logging_config=None,
     )
+    return RequestIds(app)
 
 
-class RequestIds(ASGIMiddleware):
-    """Every request gets an id for its answer, and every answer the headers that none goes without."""
+class RequestIds:
+    """Every request gets an id for its answer, and every answer the headers that none goes without.
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    Around the whole application: the framework's middleware does not see what finds no route.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         request_id = uuid4().hex
-        scope["state"]["request_id"] = request_id
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         added = [(b"x-request-id", request_id.encode())]
 
         async def send_with_id(message: Message) -> None:
@@ -77,7 +86,7 @@ class RequestIds(ASGIMiddleware):
                 message["headers"] = headers
             await send(message)
 
-        await next_app(scope, receive, send_with_id)
+        await self._app(scope, receive, send_with_id)
 
 
 def _metrics() -> PrometheusConfig:
