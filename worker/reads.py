@@ -99,8 +99,8 @@ class Records(Protocol):
     def publication(self, course_id: str) -> Publication | None:
         """What was last published of a course."""
 
-    def publish(self, publication: Publication) -> None:
-        """Replace what was published of its course, unless something newer is there."""
+    def publish(self, publication: Publication, instead_of: Publication | None) -> bool:
+        """Replace what was published of its course; False if that is not `instead_of` any more."""
 
     def enrolled(self, subject: str) -> Sequence[str]:
         """The courses of a teacher in the enrolment table."""

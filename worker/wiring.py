@@ -117,11 +117,17 @@ def projection(settings: Settings, epoch: int) -> RedisProjection:
     return RedisProjection(redis_url(settings), epoch, settings.state_ttl_days * 86_400)
 
 
-def producer(settings: Settings, give_up_after: float = 30.0) -> "KinesisProducer":
-    """The way into the stream; it gives up after so many seconds of refusals."""
+def producer(
+    settings: Settings, give_up_after: float = 30.0, *, attempts: int = 4, seconds: float = 10
+) -> "KinesisProducer":
+    """The way into the stream; it gives up after so many seconds of refusals.
+
+    Each of its calls is tried so often, and may take so many seconds.
+    """
     from worker.adapters.kinesis import KinesisProducer
 
-    return KinesisProducer(client(settings, "kinesis"), settings.stream_name, give_up_after)
+    kinesis = client(settings, "kinesis", attempts=attempts, seconds=seconds)
+    return KinesisProducer(kinesis, settings.stream_name, give_up_after)
 
 
 def stream_prefix(settings: Settings) -> Callable[[], str]:

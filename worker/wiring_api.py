@@ -17,7 +17,7 @@ import msgspec
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
-from litestar import Litestar
+from litestar.types import ASGIApp
 from prometheus_client import start_http_server
 
 from worker import logs, wiring
@@ -65,7 +65,7 @@ def run(settings: ApiSettings) -> int:
     return 0
 
 
-def application() -> Litestar:
+def application() -> ASGIApp:
     """What the server calls in its own process."""
     # a server that was killed must not leave this process behind, serving on its port
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -105,7 +105,8 @@ def service(settings: ApiSettings) -> Service:
         identity=identity,
         edge=Edge(identity, wiring.now),
         collector=Collector(
-            wiring.producer(settings, give_up_after=5.0).send,
+            # somebody waits for the answer, and a refusal costs them only a repetition
+            wiring.producer(settings, give_up_after=5.0, attempts=1, seconds=4.0).send,
             settings.linger_millis / 1000,
             settings.most_waiting_events,
         ),

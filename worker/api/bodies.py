@@ -8,6 +8,7 @@ import asyncio
 from typing import Any
 
 from litestar import Request
+from litestar.exceptions import InternalServerException
 
 from worker.api.problems import BadRequest, LengthRequired, TooLarge, TooSlow, Unsupported
 from worker.domain import envelope
@@ -32,6 +33,8 @@ async def read_body(request: Request[Any, Any, Any]) -> bytes:
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding not in (*_PLAIN, *_MAGIC):
         raise Unsupported("Content-Encoding may be gzip or zstd")
+    if length.isdecimal() and len(length.lstrip("0")) > len(str(MOST_BYTES)):
+        raise _too_large()
     _bound(int(length) if length.isdecimal() else 0)
     try:
         async with asyncio.timeout(SECONDS):
@@ -41,6 +44,8 @@ async def read_body(request: Request[Any, Any, Any]) -> bytes:
                 _bound(len(body))
     except TimeoutError:
         raise TooSlow(f"a body must arrive within {SECONDS:.0f} seconds") from None
+    except InternalServerException:
+        raise BadRequest("the connection was closed before the body was whole") from None
     return inflate(bytes(body), encoding)
 
 

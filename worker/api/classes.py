@@ -105,9 +105,10 @@ class Classes:
             return None
         last = clerk.records.publication(course_id)
         current = publish(room.classroom, {UUID(k): v for k, v in room.versions.items()}, last)
-        if current is not last:
-            clerk.records.publish(current)
-        return current
+        if current is last or clerk.records.publish(current, last):
+            return current
+        # another process was first: two of them made from the same one could differ by few
+        return clerk.records.publication(course_id)
 
     def past(self, records: Records, course_id: str, days: Days, as_of: datetime) -> Room | None:
         """The class from the ledger alone: attempts of these days and not after `as_of`."""
@@ -152,7 +153,6 @@ class Classes:
             if isinstance(found, form):
                 return found
             try:
-                clerk.classes.want(course_id)
                 kept = _decode(clerk.classes.get(kind, course_id), form)
             except ProjectionUnavailable:
                 kept = None
@@ -162,7 +162,15 @@ class Classes:
                 kept = made if isinstance(made, form) else None
             if kept is not None:
                 self._local[kind, course_id] = _Held(self._clock() + _LOCAL_SECONDS, kept)
+                self._want(clerk, course_id)
             return kept
+
+    def _want(self, clerk: Clerk, course_id: str) -> None:
+        """Only a course that is there: names that somebody tries must not cost a look every few seconds."""
+        try:
+            clerk.classes.want(course_id)
+        except ProjectionUnavailable as error:
+            _log.info("a wanted class not noted", extra={"error": redact(error)})
 
     def _make(self, clerk: Clerk, course_id: str) -> Room | None:
         room = _from_states(course_id, clerk.reader, clerk.records, self._now(), self._rules)
@@ -177,7 +185,7 @@ class Classes:
 
     def _one_at_a_time(self, course_id: str) -> threading.Lock:
         with self._lock:
-            if len(self._local) > _PAGE:
+            if max(len(self._local), len(self._making)) > _PAGE:
                 self._local = {k: held for k, held in self._local.items() if self._clock() < held.until}
                 self._making = {course: lock for course, lock in self._making.items() if lock.locked()}
             return self._making.setdefault(course_id, threading.Lock())

@@ -1,14 +1,23 @@
-"""Where a listing goes on: the place of its last line, opaque to clients, and refused when it was altered."""
+"""Where a listing goes on: the place of its last line, opaque to clients.
+
+An altered cursor moves within the same listing only, so it needs no seal; what is no place at all is refused.
+"""
 
 import base64
 import binascii
-from typing import TypeVar
+from datetime import datetime
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from worker.api.problems import BadRequest
 
 T = TypeVar("T")
+
+Moment = Annotated[datetime, Meta(tz=True)]
+Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a place is made of: only what the ledger's columns can be compared with."""
 
 
 def encode(place: object) -> str:

@@ -8,6 +8,7 @@ costs each request a share of a commit and not a commit of its own, and nobody w
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
@@ -23,7 +24,10 @@ from worker.stream.reading import Read, ScoreReader
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 128
+_REFUSE_SECONDS = 1.0
+"""How long disclosures are refused unasked once one could not be recorded: own records need not wait then."""
 _NOT_RECORDED = "this read cannot be recorded now, so it does not happen; try again after Retry-After seconds"
+_TOO_MANY = "too many requests wait; try again after Retry-After seconds"
 
 Reads = Mapping[StateKey, Read]
 
@@ -69,6 +73,8 @@ class Desk:
         self._most = most_waiting
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop
+        self._at_work = 0
+        self._refuse_until = float("-inf")
         self._threads = [
             threading.Thread(target=self._serve, name=f"clerk-{n}", daemon=True) for n in range(clerks)
         ]
@@ -100,7 +106,7 @@ class Desk:
             LedgerUnavailable: a state is not in Redis, and PostgreSQL is away.
         """
         if self._queue.qsize() > self._most:
-            raise Away("too many requests wait; try again after Retry-After seconds")
+            raise Away(_TOO_MANY)
         answer: asyncio.Future[Reads] = self._loop.create_future()
         self._queue.put(_Asked(keys, disclosure, answer))
         return await answer
@@ -114,8 +120,20 @@ class Desk:
         await self.read([], disclosure)
 
     async def work(self, step: Callable[[Clerk], T]) -> T:
-        """Something that takes longer, on another thread with a clerk of its own."""
-        return await self._loop.run_in_executor(self._workers, lambda: step(self._own_clerk()))
+        """Something that takes longer, on another thread with a clerk of its own.
+
+        Raises:
+            Away: too many wait.
+        """
+        if self._at_work >= self._most:
+            raise Away(_TOO_MANY)
+        self._at_work += 1
+        done = self._loop.run_in_executor(self._workers, lambda: step(self._own_clerk()))
+        done.add_done_callback(self._worked)
+        return await done
+
+    def _worked(self, _: "asyncio.Future[T]") -> None:
+        self._at_work -= 1
 
     def _own_clerk(self) -> Clerk:
         clerk: Clerk | None = getattr(self._local, "clerk", None)
@@ -125,62 +143,91 @@ class Desk:
         return clerk
 
     def _serve(self) -> None:
-        clerk = self._hire()
-        try:
-            while (group := self._next(clerk)) is not None:
-                self._take(clerk, group)
-            self._anchor(clerk)
-        finally:
+        clerk: Clerk | None = None
+        anchor_at = time.monotonic() + self._anchor_seconds
+        while True:
+            group = self._next(anchor_at - time.monotonic())
+            if group is None:
+                break
+            if group:
+                clerk = self._serve_group(clerk, group)
+            if time.monotonic() >= anchor_at:
+                self._anchor(clerk)
+                anchor_at = time.monotonic() + self._anchor_seconds
+        self._anchor(clerk)
+        if clerk is not None:
             clerk.close()
 
-    def _next(self, clerk: Clerk) -> list[_Asked] | None:
-        """Whatever waits, at least one; None once the desk closes."""
-        while True:
-            try:
-                first = self._queue.get(timeout=self._anchor_seconds)
-            except Empty:
-                self._anchor(clerk)
-                continue
-            if first is None:
-                return None
-            group = [first]
-            while len(group) < _MOST_AT_ONCE:
-                try:
-                    more = self._queue.get_nowait()
-                except Empty:
-                    break
-                if more is None:
-                    self._queue.put(None)
-                    break
-                group.append(more)
-            return group
-
-    def _anchor(self, clerk: Clerk) -> None:
+    def _serve_group(self, clerk: Clerk | None, group: Sequence[_Asked]) -> Clerk | None:
+        """Whatever happens, everybody is answered and the thread lives on."""
         try:
-            clerk.disclosures.anchor()
+            clerk = clerk or self._hire()
+            self._take(clerk, group)
         except Unavailable as error:
+            self._tell([(one, error) for one in group])
+        except Exception as error:
+            _log.error("a clerk failed", extra={"error": redact(error)})
+            self._tell([(one, error) for one in group])
+        return clerk
+
+    def _next(self, within: float) -> list[_Asked] | None:
+        """Whatever waits; nothing where none came in time; None once the desk closes."""
+        try:
+            first = self._queue.get(timeout=max(0.0, within))
+        except Empty:
+            return []
+        if first is None:
+            return None
+        group = [first]
+        while len(group) < _MOST_AT_ONCE:
+            try:
+                more = self._queue.get_nowait()
+            except Empty:
+                break
+            if more is None:
+                self._queue.put(None)
+                break
+            group.append(more)
+        return group
+
+    def _anchor(self, clerk: Clerk | None) -> None:
+        try:
+            if clerk is not None:
+                clerk.disclosures.anchor()
+        except Exception as error:  # the chain stands; only its tie to the others is late
             _log.warning("disclosures not anchored; tried again later", extra={"error": redact(error)})
 
     def _take(self, clerk: Clerk, group: Sequence[_Asked]) -> None:
-        answers: list[tuple[_Asked, Reads | Exception]] = []
-        asked = [one for one in group if one.disclosure is not None]
-        failed = self._record(clerk, asked)
-        if failed is not None:
-            answers += [(one, failed) for one in asked]
-            asked = []
-        own = [one for one in group if one.disclosure is None]
-        for part, checked in ((asked, True), (own, False)):
-            answers += self._read(clerk, part, checked=checked)
-        self._loop.call_soon_threadsafe(_answer, answers)
+        # first what needs no record: it must not wait for a ledger that is away
+        self._tell(self._read(clerk, [one for one in group if one.disclosure is None], checked=False))
+        recorded: list[_Asked] = []
+        for one, failed in self._record(clerk, [one for one in group if one.disclosure is not None]):
+            if failed is None:
+                recorded.append(one)
+            else:
+                self._tell([(one, failed)])
+        self._tell(self._read(clerk, recorded, checked=True))
 
-    def _record(self, clerk: Clerk, asked: Sequence[_Asked]) -> Exception | None:
+    def _tell(self, answers: Sequence[tuple[_Asked, Reads | Exception]]) -> None:
+        if answers:
+            self._loop.call_soon_threadsafe(_answer, answers)
+
+    def _record(self, clerk: Clerk, asked: Sequence[_Asked]) -> Sequence[tuple[_Asked, Exception | None]]:
+        if not asked:
+            return []
+        if time.monotonic() < self._refuse_until:
+            return [(one, Away(_NOT_RECORDED)) for one in asked]
         try:
             clerk.disclosures.record([one.disclosure for one in asked if one.disclosure is not None])
         except Unavailable:
-            return Away(_NOT_RECORDED)
+            self._refuse_until = time.monotonic() + _REFUSE_SECONDS
+            return [(one, Away(_NOT_RECORDED)) for one in asked]
         except Exception as error:
-            return error
-        return None
+            if len(asked) == 1:
+                return [(asked[0], error)]
+            # one that cannot be written down must not cost the others their answers
+            return [found for one in asked for found in self._record(clerk, [one])]
+        return [(one, None) for one in asked]
 
     def _read(
         self, clerk: Clerk, asked: Sequence[_Asked], *, checked: bool
@@ -192,8 +239,12 @@ class Desk:
         try:
             versions = clerk.records.versions_of(keys) if checked else {}
             found = clerk.reader.read_all(keys, versions)
-        except Exception as error:
+        except Unavailable as error:
             return [(one, error) for one in asked]
+        except Exception as error:
+            if len(asked) == 1:
+                return [(asked[0], error)]
+            return [answer for one in asked for answer in self._read(clerk, [one], checked=checked)]
         return [(one, {key: found[key] for key in one.keys if key in found}) for one in asked]
 
 

@@ -23,6 +23,8 @@ from worker.logs import redact
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+_SPOKEN = {"first": "from", "last": "to", "purpose": "X-Purpose"}
+"""Parameters by the name a client knows, where the language does not let us use it."""
 
 
 class Problem(Exception):
@@ -92,13 +94,6 @@ class NothingValid(Problem):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-class TooMany(Problem):
-    """More than this task can take now."""
-
-    status = HTTPStatus.TOO_MANY_REQUESTS
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
-
-
 class Away(Problem):
     """A dependency is away; the same request will succeed later."""
 
@@ -126,8 +121,9 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[d
     elif isinstance(error, MethodNotAllowedException):
         detail = "this path does not take that method; GET /schema lists them"
     elif isinstance(error, ValidationException):
-        names = sorted({str(found.get("key", "")) for found in error.extra or [] if isinstance(found, dict)})
-        detail = "wrong or missing: " + ", ".join(filter(None, names)) + "; GET /schema tells what fits"
+        keys = {str(found.get("key", "")) for found in error.extra or [] if isinstance(found, dict)}
+        names = ", ".join(sorted(_SPOKEN.get(key, key) for key in keys if key))
+        detail = f"wrong or missing: {names or 'a parameter'}; GET /schema tells what fits"
     elif status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         detail = "a body holds at most 1 MiB; send several requests"
     elif isinstance(error, ClientException):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from worker.api import cursors
 from worker.api.answers import RosterLine
+from worker.api.problems import BadRequest
 from worker.domain.classroom import Learner
 
 Sort = Literal[
@@ -22,7 +23,8 @@ Sort = Literal[
     "at_risk",
 ]
 Order = Literal["asc", "desc"]
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the beginning of a formula, the full-width forms included."""
 
 
 class Page(NamedTuple):
@@ -59,7 +61,9 @@ def page(
     after = cursors.decode(cursor, str)
     start = 0
     if after is not None:
-        start = next((at + 1 for at, line in enumerate(lines) if line[1] == after), len(lines))
+        start = next((at + 1 for at, line in enumerate(lines) if line[1] == after), 0)
+        if not start:
+            raise BadRequest("this cursor's learner is not in the listing any more; start again without it")
     cut = lines[start : start + limit]
     more = start + limit < len(lines)
     return Page([line[2] for line in cut], cursors.encode(cut[-1][1]) if more and cut else None)
@@ -103,7 +107,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
-        return "'" + value if value.startswith(_FORMULA) else value
+        runs = value.startswith(_FORMULA) or value.lstrip().startswith(_FORMULA)
+        return "'" + value if runs else value
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 

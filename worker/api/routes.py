@@ -1,6 +1,6 @@
 """The routes: each asks who somebody is, whether that may be, and then one part of the service."""
 
-import asyncio
+import json
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -8,7 +8,16 @@ from uuid import UUID
 import msgspec
 from litestar import MediaType, Request, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+)
 from litestar.params import Parameter
 
 from worker.api import access, roster
@@ -25,6 +34,7 @@ from worker.api.answers import (
     SystemFigures,
 )
 from worker.api.bodies import read_body
+from worker.api.ingest import MOST_EVENTS, Rejected
 from worker.api.page import SECURITY_HEADERS, Asset, assets
 from worker.api.problems import MEDIA_TYPE, BadRequest, NotFound, Unauthorized
 from worker.api.responses import PRIVATE, plain, tagged
@@ -40,6 +50,7 @@ Call = Request[Any, Any, Any]
 _OWN = "me"
 _BEARER = "bearer "
 _LONGEST_TOKEN = 8192
+_SHORTEST_PURPOSE = 8
 _PAGE = 100
 _MOST = 500
 
@@ -49,7 +60,9 @@ StudentId = Annotated[
         query="student_id", min_length=1, max_length=256, description="the school's id; `me` is the own"
     ),
 ]
-CourseId = Annotated[str | None, Parameter(query="course_id", min_length=1, max_length=256)]
+# PostgreSQL's text cannot hold NUL, and no course has it in its id
+_NO_NUL = "^[^\\x00]+$"
+CourseId = Annotated[str | None, Parameter(query="course_id", min_length=1, max_length=256, pattern=_NO_NUL)]
 AsOf = Annotated[
     datetime | None, Parameter(query="as_of", description="an earlier moment, RFC 3339 with an offset")
 ]
@@ -57,7 +70,12 @@ Limit = Annotated[int | None, Parameter(query="limit", ge=1, le=_MOST)]
 Cursor = Annotated[str | None, Parameter(query="cursor", min_length=1, max_length=512)]
 Purpose = Annotated[
     str | None,
-    Parameter(header="X-Purpose", min_length=8, max_length=200, description="why an official looks"),
+    Parameter(
+        header="X-Purpose",
+        min_length=_SHORTEST_PURPOSE,
+        max_length=200,
+        description="why an official looks; it must not name a student",
+    ),
 ]
 
 
@@ -69,6 +87,28 @@ class ProblemDocument(msgspec.Struct, frozen=True):
     status: int
     detail: str
     request_id: str
+
+
+class NothingValidDocument(ProblemDocument, frozen=True):
+    """No event was taken: what is wrong with each."""
+
+    accepted: int
+    rejected: list[Rejected]
+
+
+class Lives(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    healthy: bool
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What the process can do now."""
+
+    ready: bool
+    redis: str
+    open_shards: int
+    events_waiting: int
 
 
 def _problems(*statuses: int) -> dict[int, ResponseSpec]:
@@ -99,6 +139,59 @@ _EVENT = {
     "max_score": 10,
     "occurred_at": "2026-03-02T09:00:00Z",
 }
+_EVENTS = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["course_id", "item_id", "occurred_at"],
+    properties={
+        "student_id": Schema(type=OpenAPIType.STRING, min_length=1, max_length=256),
+        "course_id": Schema(type=OpenAPIType.STRING, min_length=1, max_length=256),
+        "item_id": Schema(type=OpenAPIType.STRING, min_length=1, max_length=256),
+        "occurred_at": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME),
+        "graded_at": Schema(type=[OpenAPIType.STRING, OpenAPIType.NULL], format=OpenAPIFormat.DATE_TIME),
+        "score": Schema(type=[OpenAPIType.NUMBER, OpenAPIType.NULL], minimum=-1e6, maximum=1e6),
+        "max_score": Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=1e6),
+        "attempt": Schema(type=[OpenAPIType.INTEGER, OpenAPIType.NULL], minimum=0, maximum=2**63 - 1),
+        "event_id": Schema(type=[OpenAPIType.STRING, OpenAPIType.NULL], min_length=1, max_length=256),
+        "kind": Schema(type=OpenAPIType.STRING, enum=["scored", "voided"]),
+        "source": Schema(type=OpenAPIType.STRING, min_length=1, max_length=256),
+    },
+    description="One graded attempt, see the README; `student_key` and `sealed_id` of a trusted producer "
+    "stand for `student_id`.",
+)
+_LINES = json.dumps(_EVENT)
+
+
+class SendEvents(Operation):
+    """What the stream of the body holds: the handler reads it itself, bounded in size and time."""
+
+    def __post_init__(self) -> None:
+        several = Schema(type=OpenAPIType.ARRAY, items=_EVENTS, min_items=1, max_items=MOST_EVENTS)
+        self.request_body = RequestBody(
+            required=True,
+            description="One event, a list of up to 500, or newline-delimited JSON; up to 1 MiB.",
+            content={
+                "application/json": OpenAPIMediaType(
+                    schema=Schema(one_of=[_EVENTS, several]),
+                    examples={"one": Example(value=_EVENT), "several": Example(value=[_EVENT])},
+                ),
+                "application/x-ndjson": OpenAPIMediaType(
+                    schema=Schema(type=OpenAPIType.STRING, description="one event a line"),
+                    examples={"lines": Example(value=f"{_LINES}\n{_LINES}\n")},
+                ),
+            },
+        )
+
+
+class ReadMetrics(Operation):
+    """A class comes as a table too, for whom `Accept: text/csv` asks."""
+
+    def __post_init__(self) -> None:
+        answer = (self.responses or {}).get("200")
+        if isinstance(answer, OpenAPIResponse) and answer.content is not None:
+            table = Schema(type=OpenAPIType.STRING, description="the whole roster, one learner a line")
+            answer.content["text/csv"] = OpenAPIMediaType(schema=table)
+
+
 _READS = _problems(400, 401, 403, 404, 503)
 
 
@@ -108,9 +201,15 @@ _READS = _problems(400, 401, 403, 404, 503)
     summary="Send graded attempts",
     responses={
         202: ResponseSpec(Accepted, generate_examples=False, description="the stream has acknowledged all"),
-        **_problems(400, 401, 403, 408, 411, 413, 415, 422, 429, 503),
+        **_problems(400, 401, 403, 408, 411, 413, 415, 503),
+        422: ResponseSpec(
+            NothingValidDocument,
+            generate_examples=False,
+            description="no event is valid",
+            media_type=MEDIA_TYPE,
+        ),
     },
-    opt={"request_body": [Example(value=_EVENT), Example(value=[_EVENT])]},
+    operation_class=SendEvents,
 )
 async def send_events(request: Call) -> Response[Any]:
     """One event, a list of up to 500, or newline-delimited JSON; gzip and zstd are understood."""
@@ -131,6 +230,7 @@ async def send_events(request: Call) -> Response[Any]:
     "/metrics",
     summary="Scores of a student or a class, or the system's own figures",
     responses={**_answers(StudentInCourse, StudentCourses, ClassView, ClassFigures, SystemFigures), **_READS},
+    operation_class=ReadMetrics,
 )
 async def metrics(
     request: Call,
@@ -149,7 +249,7 @@ async def metrics(
     """What is answered follows from which of `student_id` and `course_id` are given; see docs/api.md."""
     service = _service(request)
     caller = await _caller(request)
-    moment = _earlier(as_of, service.now())
+    moment, purpose = _earlier(as_of, service.now()), _purpose(request, purpose)
     if student_id is not None:
         _only(request, "student_id", "course_id", "as_of")
         asked = _asked(service, caller, student_id, course_id, purpose)
@@ -188,7 +288,7 @@ async def attempts(
     request: Call,
     *,
     student_id: Annotated[str, Parameter(query="student_id", min_length=1, max_length=256)],
-    course_id: Annotated[str, Parameter(query="course_id", min_length=1, max_length=256)],
+    course_id: Annotated[str, Parameter(query="course_id", min_length=1, max_length=256, pattern=_NO_NUL)],
     limit: Limit = None,
     cursor: Cursor = None,
     purpose: Purpose = None,
@@ -197,7 +297,7 @@ async def attempts(
     service = _service(request)
     caller = await _caller(request)
     _only(request, "student_id", "course_id", "limit", "cursor")
-    asked = _asked(service, caller, student_id, course_id, purpose)
+    asked = _asked(service, caller, student_id, course_id, _purpose(request, purpose))
     return tagged(request, await service.views.attempts(asked, course_id, cursor, limit or _PAGE))
 
 
@@ -214,14 +314,18 @@ async def disclosures(
     service = _service(request)
     caller = await _caller(request)
     _only(request, "student_id", "limit", "cursor")
-    own = _own(caller, student_id)
+    own, purpose = _own(caller, student_id), _purpose(request, purpose)
     grant = access.to_disclosures(caller, own, purpose)
     key = service.identity.identify(own, caller.realm).student_key
     asked = Asked(caller, grant, purpose, own, key)
     return tagged(request, await service.views.disclosures(asked, cursor, limit or _PAGE))
 
 
-@get("/session", summary="Who the caller is", responses={**_answers(SessionView), **_problems(400, 401, 503)})
+@get(
+    "/session",
+    summary="Who the caller is",
+    responses={**_answers(SessionView), **_problems(400, 401, 403, 503)},
+)
 async def session(request: Call) -> Response[Any]:
     """For the page: which views to offer."""
     caller = await _caller(request)
@@ -239,24 +343,33 @@ async def session(request: Call) -> Response[Any]:
     )
 
 
-@get("/healthz", media_type=MediaType.JSON, summary="Whether this process lives")
-async def healthz() -> dict[str, bool]:
+@get("/healthz", media_type=MediaType.JSON, summary="Whether this process lives", security=[])
+async def healthz() -> Lives:
     """Always answers while the process does; no dependency is asked."""
-    return {"healthy": True}
+    return Lives(healthy=True)
 
 
-@get("/readyz", media_type=MediaType.JSON, summary="Whether this process can do its work")
-async def readyz(request: Call) -> Response[dict[str, Any]]:
+@get(
+    "/readyz",
+    media_type=MediaType.JSON,
+    summary="Whether this process can do its work",
+    responses={
+        200: ResponseSpec(Ready, generate_examples=False, description="it can"),
+        503: ResponseSpec(Ready, generate_examples=False, description="not now"),
+    },
+    security=[],
+)
+async def readyz(request: Call) -> Response[Ready]:
     """200 while the stream's shards are known and Redis answers; the body tells more."""
     service = _service(request)
     shards = len(service.freshness.ages)
     ready = bool(shards) and service.freshness.redis_answers
-    told = {
-        "ready": ready,
-        "redis": "answers" if service.freshness.redis_answers else "away",
-        "open_shards": shards,
-        "events_waiting": service.collector.waiting,
-    }
+    told = Ready(
+        ready=ready,
+        redis="answers" if service.freshness.redis_answers else "away",
+        open_shards=shards,
+        events_waiting=service.collector.waiting,
+    )
     return Response(told, status_code=200 if ready else 503)
 
 
@@ -296,7 +409,28 @@ async def _caller(request: Call) -> Caller:
         raise Unauthorized("send one header Authorization: Bearer with your token")
     token = sent[0][len(_BEARER) :].strip()
     caller = door.remembered(token)
-    return caller if caller is not None else await asyncio.to_thread(door.by_token, token)
+    return caller if caller is not None else await _service(request).check(token)
+
+
+def _purpose(request: Call, purpose: str | None) -> str | None:
+    """Why an official looks, as text.
+
+    Raises:
+        BadRequest: it is said twice, or is none.
+    """
+    if purpose is None:
+        return None
+    try:
+        text = purpose.encode("latin-1").decode().strip()
+    except UnicodeDecodeError:
+        text = purpose.strip()  # a client that knows headers as Latin-1
+    if (
+        len(request.headers.getall("x-purpose")) > 1
+        or len(text) < _SHORTEST_PURPOSE
+        or not text.isprintable()
+    ):
+        raise BadRequest("say once in X-Purpose why you look, in 8 to 200 characters of text")
+    return text
 
 
 def _asked(
@@ -330,7 +464,10 @@ def _earlier(as_of: datetime | None, now: datetime) -> datetime | None:
         raise BadRequest("`as_of` needs an offset, such as Z")
     if as_of > now:
         raise BadRequest("`as_of` lies in the future")
-    return as_of.astimezone(UTC)
+    try:
+        return as_of.astimezone(UTC)
+    except OverflowError:
+        raise BadRequest("`as_of` lies before the year 1") from None
 
 
 def _wants_csv(request: Call) -> bool:

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from worker.api.access import Caller, Grant
 from worker.api.answers import InCourse, Point, StudentCourses, StudentInCourse
-from worker.api.classes import Classes, Room, quietly
+from worker.api.classes import Classes, Room
 from worker.api.desk import Clerk, Desk
 from worker.api.freshness import Freshness
-from worker.api.problems import NotFound
+from worker.api.problems import Away, NotFound
 from worker.domain.classroom import Ranking, percentile_of
+from worker.domain.errors import Unavailable
 from worker.domain.event import from_micros
 from worker.domain.risk import Thresholds, at_risk
 from worker.domain.score import MICRO, CourseScores, scores
@@ -144,7 +145,10 @@ class Scores:
         held = self._classes.held("ranking", course_id)
         if isinstance(held, Ranking):
             return held
-        return await self._desk.work(lambda clerk: quietly(lambda: self._classes.ranking(clerk, course_id)))
+        try:
+            return await self._desk.work(lambda clerk: self._classes.ranking(clerk, course_id))
+        except (Unavailable, Away):
+            return None  # a percentile is only an addition
 
     def _past(self, clerk: Clerk, key: StateKey, as_of: datetime) -> tuple[Window | None, Ranking | None]:
         window = _then(clerk, [key], as_of).get(key)

@@ -4,9 +4,11 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from worker.api.access import Caller
 from worker.api.classes import Classes
 from worker.api.collecting import Collector
 from worker.api.desk import Clerk, Desk
@@ -41,6 +43,7 @@ class Service:
         now: the present, aware.
         class_seconds: how often class figures are looked at again.
         close: gives shared connections back at the end.
+        checkers: the threads that check tokens.
     """
 
     doorkeeper: Doorkeeper
@@ -55,6 +58,9 @@ class Service:
     now: Callable[[], datetime]
     class_seconds: float
     close: Callable[[], None] = lambda: None
+    checkers: ThreadPoolExecutor = dataclasses.field(
+        default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="checker")
+    )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -74,7 +80,20 @@ class Service:
             await asyncio.gather(*chores, return_exceptions=True)
             await self.collector.close()
             await asyncio.to_thread(self.desk.close)
+            self.checkers.shutdown(wait=False, cancel_futures=True)
             self.close()
+
+    async def check(self, token: str) -> Caller:
+        """Who sent this token.
+
+        On threads of its own: an identity provider that hangs must hold neither the loop nor the way into
+        the stream.
+
+        Raises:
+            Unauthorized, Away: as `Doorkeeper.by_token`.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.checkers, self.doorkeeper.by_token, token)
 
     async def _refresh_classes(self) -> None:
         def refresh(clerk: Clerk) -> int:

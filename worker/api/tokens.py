@@ -7,6 +7,7 @@ a header too, so it counts only beside a secret that the gateway alone adds.
 """
 
 import hmac
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,15 +19,21 @@ from jwt import PyJWK, PyJWKSet
 
 from worker.api.access import Caller, Role
 from worker.api.problems import Away, Forbidden, Unauthorized
+from worker.logs import redact
 
+_log = logging.getLogger(__name__)
 CALLER_HEADER = "x-gateway-caller-arn"
 SECRET_HEADER = "x-gateway-secret"  # noqa: S105 - its name
 _ALGORITHM = "RS256"
 _REFETCH_SECONDS = 30.0
+_RETRY_SECONDS = 2.0
 _KEYS_LIVE_SECONDS = 3600.0
 _REMEMBER_SECONDS = 60.0
 _REMEMBERED = 20_000
 _LEEWAY_SECONDS = 30
+_LAST_SECOND = 253_402_300_799
+"""The end of the year 9999: no later moment can be written as a date."""
+_LONGEST_CLAIM = 256
 
 
 class ClaimNames(NamedTuple):
@@ -78,6 +85,7 @@ class Keys:
         self._lock = threading.Lock()
         self._keys: Mapping[str, PyJWK] = {}
         self._fetched: float | None = None
+        self._tried: float | None = None
 
     def known(self, kid: str) -> PyJWK | None:
         """The key, if it can be given without waiting and is not old."""
@@ -88,25 +96,30 @@ class Keys:
     def find(self, kid: str) -> PyJWK | None:
         """The key, fetched if need be; unknown ids cause one fetch in 30 seconds, whoever sends them.
 
+        While there is no key at all, a fetch is tried every 2 seconds: a provider that hangs must not hold
+        every request for as long as a fetch may take.
+
         Raises:
             Away: no keys are there and none could be fetched.
         """
         with self._lock:
-            due = self._fetched is None or self._clock() - self._fetched > _REFETCH_SECONDS
+            patience = _REFETCH_SECONDS if self._keys else _RETRY_SECONDS
+            due = self._tried is None or self._clock() - self._tried > patience
             if self.known(kid) is None and due:
                 self._refresh()
+            if not self._keys:
+                raise Away(
+                    "the identity provider's keys cannot be fetched; try again after Retry-After seconds"
+                )
             return self._keys.get(kid)
 
     def _refresh(self) -> None:
         try:
             found = PyJWKSet.from_dict(dict(self._fetch()))
+            self._keys = {key.key_id: key for key in found.keys if key.key_id and _signs(key)}
         except Exception as error:  # a key server may fail in any way; old keys still hold
-            if not self._keys:
-                msg = "the identity provider's keys cannot be fetched; try again after Retry-After seconds"
-                raise Away(msg) from error
-        else:
-            self._keys = {key.key_id: key for key in found.keys if key.key_id}
-        self._fetched = self._clock()
+            _log.warning("token keys not fetched", extra={"error": redact(error)})
+        self._fetched = self._tried = self._clock()
 
 
 class Doorkeeper:
@@ -195,8 +208,10 @@ class Doorkeeper:
             )
         except jwt.ExpiredSignatureError:
             raise Unauthorized("the token has expired; sign in again") from None
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthorized("the token does not hold; sign in again") from None
+        if not float(claims["exp"]) <= _LAST_SECOND:
+            raise Unauthorized("the token does not hold; sign in again")
         if not self._meant_for_us(claims):
             raise Unauthorized("the token is meant for another service")
         return claims
@@ -212,31 +227,51 @@ class Doorkeeper:
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         names = self._policy.names
         roles = frozenset(Role(name) for name in _texts(claims.get(names.roles)) if name in list(Role))
-        subject = str(claims["sub"])
+        subject = _text(claims["sub"])
+        if subject is None:
+            raise Unauthorized("the token does not hold; sign in again")
         courses: Sequence[str] = _texts(claims.get(names.courses))
         if self._enrolled is not None:
             courses = self._enrolled(subject) if Role.TEACHER in roles else []
         sources = claims.get(names.sources)
-        student_id = claims.get(names.student_id)
-        realm = claims.get(names.realm)
         return Caller(
             subject=subject,
             roles=roles,
-            realm=realm if isinstance(realm, str) and realm else self._policy.realm,
-            student_id=student_id if isinstance(student_id, str) and student_id else None,
+            realm=self._realm(claims.get(names.realm)),
+            student_id=_text(claims.get(names.student_id)),
             courses=frozenset(courses),
             sources=None if sources is None else frozenset(_texts(sources)),
             expires_at=int(claims["exp"]),
         )
 
+    def _realm(self, claim: Any) -> str:
+        """A realm that cannot be read is refused: under another one, ids name other students."""
+        if claim is None or claim == "":
+            return self._policy.realm
+        realm = _text(claim)
+        if realm is None:
+            raise Unauthorized("the token does not hold; sign in again")
+        return realm
+
+
+def _signs(key: PyJWK) -> bool:
+    """Whether a published key is one for our signatures: RSA, and not meant for something else."""
+    return key.key_type == "RSA" and key.algorithm_name == _ALGORITHM and key.public_key_use in (None, "sig")
+
+
+def _text(claim: Any) -> str | None:
+    """A claim that can be stored and compared: neither empty nor endless, nor with what no text may hold."""
+    if not isinstance(claim, str) or not 0 < len(claim) <= _LONGEST_CLAIM:
+        return None
+    return None if any(c < " " or "\ud800" <= c <= "\udfff" for c in claim) else claim
+
 
 def _texts(claim: Any) -> list[str]:
     """A claim that is a list of texts, or one text with commas: providers differ."""
-    if isinstance(claim, str):
-        return [part for part in (piece.strip() for piece in claim.split(",")) if part]
-    if isinstance(claim, list):
-        return [part for part in claim if isinstance(part, str)]
-    return []
+    pieces = [piece.strip() for piece in claim.split(",")] if isinstance(claim, str) else claim
+    if not isinstance(pieces, list):
+        return []
+    return [text for text in map(_text, pieces) if text is not None]
 
 
 def _role_of(arn: str) -> str:

@@ -1,7 +1,7 @@
 """The answers that are lists or sums: a class, attempts, disclosures, the system's own figures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import NamedTuple
 from uuid import UUID
 
@@ -100,7 +100,7 @@ class Views:
         learners = room.classroom.learners
         names: Mapping[UUID, str] = {}
         if asked.sort == "student_id":
-            names = self._names(room, [learner.student_key for learner in learners])
+            names = self._names(room, [learner.student_key for learner in learners], asked.caller.realm)
         cut = roster.page(
             learners, names, sort=asked.sort, order=asked.order, cursor=asked.cursor, limit=asked.limit
         )
@@ -117,7 +117,7 @@ class Views:
                     keys,
                 )
             )
-        names = self._names(room, keys)
+        names = self._names(room, keys, asked.caller.realm)
         figures = room.classroom
         view = ClassView(
             course_id=asked.course_id,
@@ -143,7 +143,7 @@ class Views:
             NotFound: there is none.
         """
         moment = self._now()
-        before = cursors.decode(cursor, tuple[datetime, int])
+        before = cursors.decode(cursor, tuple[cursors.Moment, cursors.Number])
         seen = disclosure(asked, "attempts", course_id, moment)
         if seen is not None:
             await self._desk.record(seen)
@@ -176,7 +176,7 @@ class Views:
 
     async def disclosures(self, asked: Asked, cursor: str | None, limit: int) -> Disclosures:
         """Who saw a student's record, newest first."""
-        before = cursors.decode(cursor, tuple[datetime, UUID, int])
+        before = cursors.decode(cursor, tuple[cursors.Moment, UUID, cursors.Number])
         seen = disclosure(asked, "disclosures", None, self._now())
         if seen is not None:
             await self._desk.record(seen)
@@ -223,8 +223,7 @@ class Views:
             return await self._desk.work(lambda clerk: self._classes.room(clerk, asked.course_id))
         moment = self._now() if asked.as_of is None else asked.as_of
         if asked.days.last is not None:
-            end = datetime.combine(asked.days.last, time(), UTC) + timedelta(days=1, microseconds=-1)
-            moment = min(moment, end)
+            moment = min(moment, datetime.combine(asked.days.last, time.max, UTC))
         return await self._desk.work(
             lambda clerk: self._classes.past(clerk.records, asked.course_id, asked.days, moment)
         )
@@ -248,16 +247,19 @@ class Views:
             distribution=shown.distribution,
         )
 
-    def _names(self, room: Room, keys: Sequence[UUID]) -> Mapping[UUID, str]:
+    def _names(self, room: Room, keys: Sequence[UUID], realm: str) -> Mapping[UUID, str]:
+        """The ids of the caller's own realm: the same id issued by somebody else is another student."""
         names = {}
         for key in keys:
             sealed = room.sealed.get(str(key))
             if sealed is None:
                 continue
             try:
-                names[key] = self._identity.open(sealed)[1]
+                issuer, student_id = self._identity.open(sealed)
             except SealBroken:
                 continue  # sealed by a producer under a key that is not ours: the pseudonym must do
+            if issuer == realm:
+                names[key] = student_id
         return names
 
 

@@ -158,16 +158,17 @@ def publish(
     now = {str(key): version for key, version in versions.items()}
     if last is not None and _changed(last.versions, now) < least:
         return last
-    counted = room.counted
-    rest = len(room.learners) - room.at_risk
+    learners, counted = len(room.learners), room.counted
+    # beside the number that counts, the number of all would tell how few do not
+    both = counted < least or _hides(learners - counted, least)
     return Publication(
         course_id=room.course_id,
         definition=room.definition,
         as_of=room.as_of,
-        learners=_large(len(room.learners), least),
-        learners_counted=_large(counted, least) if _hides(len(room.learners) - counted, least) else None,
+        learners=_large(learners, least) if both else None,
+        learners_counted=_large(counted, least),
         mean=round(room.mean, 2) if room.mean is not None and counted >= least else None,
-        at_risk=room.at_risk if room.at_risk >= least and rest >= least else None,
+        at_risk=_large(room.at_risk, least) if learners - room.at_risk >= least else None,
         distribution=merged(room.distribution, least),
         versions=now,
     )

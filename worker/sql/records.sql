@@ -10,6 +10,7 @@ WHERE s.student_ref IN (
     UNION ALL
     SELECT student_ref FROM student_keys WHERE student_key = %(student)s
 )
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref)
 ORDER BY o.course_id
 
 -- name: versions_of
@@ -41,6 +42,7 @@ JOIN attempts a ON a.course_ref = o.course_ref AND a.student_ref = s.student_ref
 WHERE s.student_key = %(student)s
   AND a.kind = 0
   AND (%(at)s::timestamptz IS NULL OR (a.occurred_at, a.attempt_key) < (%(at)s, %(key)s::bigint))
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
 ORDER BY a.occurred_at DESC, a.attempt_key DESC
 LIMIT %(limit)s
 
@@ -54,7 +56,7 @@ WHERE o.course_id = %(course)s
   AND a.kind = 0
   AND (%(student)s::uuid IS NULL OR s.student_key = %(student)s)
   AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
-  AND (%(until)s::timestamptz IS NULL OR a.occurred_at < %(until)s)
+  AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
   AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
   AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
 
@@ -69,7 +71,7 @@ JOIN attempts a USING (course_ref)
 WHERE o.course_id = %(course)s
   AND a.kind = 0
   AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
-  AND (%(until)s::timestamptz IS NULL OR a.occurred_at < %(until)s)
+  AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
   AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
   AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
 GROUP BY a.item
@@ -89,7 +91,8 @@ SELECT body FROM publications WHERE course_id = %(course)s
 INSERT INTO publications AS p (course_id, published_at, body)
 VALUES (%(course)s, %(at)s, %(body)s)
 ON CONFLICT (course_id) DO UPDATE SET published_at = EXCLUDED.published_at, body = EXCLUDED.body
-WHERE p.published_at < EXCLUDED.published_at
+WHERE p.published_at = %(before)s AND p.published_at < EXCLUDED.published_at
+RETURNING course_id
 
 -- name: enrolled
 SELECT course_id FROM enrolments WHERE subject = %(subject)s ORDER BY course_id

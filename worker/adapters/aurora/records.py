@@ -5,7 +5,7 @@ A reader endpoint may lag, and somebody who was just regraded must not be shown 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -83,13 +83,15 @@ class AuroraRecords:
         rows = self._rows("publication", course=course_id)
         return msgspec.msgpack.decode(rows[0][0], type=Publication) if rows else None
 
-    def publish(self, publication: Publication) -> None:
-        body = msgspec.msgpack.encode(publication)
-        with self._session.connection() as connection:
-            connection.execute(
-                self._sql["publish"],
-                {"course": publication.course_id, "at": publication.as_of, "body": body},
-            )
+    def publish(self, publication: Publication, instead_of: Publication | None) -> bool:
+        rows = self._rows(
+            "publish",
+            course=publication.course_id,
+            at=publication.as_of,
+            body=msgspec.msgpack.encode(publication),
+            before=None if instead_of is None else instead_of.as_of,
+        )
+        return bool(rows)
 
     def enrolled(self, subject: str) -> Sequence[str]:
         return [course for (course,) in self._rows("enrolled", subject=subject)]
@@ -119,7 +121,7 @@ class AuroraRecords:
 
 
 def _moments(days: Days) -> dict[str, datetime | None]:
-    """The half-open range of moments of a range of days."""
-    first = None if days.first is None else datetime.combine(days.first, time(), UTC)
-    until = None if days.last is None else datetime.combine(days.last, time(), UTC) + timedelta(days=1)
-    return {"first": first, "until": until}
+    """The range of moments of a range of days; the last one is included, because no moment follows 9999."""
+    first = None if days.first is None else datetime.combine(days.first, time.min, UTC)
+    last = None if days.last is None else datetime.combine(days.last, time.max, UTC)
+    return {"first": first, "last": last}
