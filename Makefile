@@ -35,8 +35,8 @@ demo: $(VENV)/.demo ## real scores through everything, then proof; EVENTS=file.c
 		$(if $(EVENTS),--events '$(EVENTS)') $(if $(MAPPING),--columns '$(MAPPING)')
 
 .PHONY: up
-up: $(VENV)/.demo ## the whole product on this machine until Ctrl-C
-	@exec $(BIN)/python -m worker local up --directory $(STATE)/up
+up: $(VENV)/.demo ## the whole product on this machine until Ctrl-C, the page included; SCORES=1 sends real scores
+	@exec $(BIN)/python -m worker local up --directory $(STATE)/up $(if $(SCORES),--scores)
 
 .PHONY: install
 install: $(VENV)/.dev ## only install, with the development tools
@@ -63,12 +63,19 @@ test: lint ## lint, types, import contracts and all tests, the real daemon inclu
 
 .PHONY: faults
 faults: $(VENV)/.dev ## every drill at load, with a table; DRILLS="1 2 9" for some
+	@# the drills that reshard run on Node; without it the table says why they were not run
+	@command -v npm >/dev/null \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[drills]' || true
 	$(BIN)/python -m tests.faults $(DRILLS)
 
 MINUTES ?= 20
 .PHONY: soak
 soak: $(VENV)/.dev ## two tasks at 5,000 events/s with a failure every minute, then the proof; MINUTES=20
 	$(BIN)/python -m tests.faults --soak $(MINUTES)
+
+.PHONY: bench-api
+bench-api: $(VENV)/.dev ## what a request and an event cost the API, and how long readers wait
+	$(BIN)/python -m tests.benchmarks.api --json benchmarks/results/api.json
 
 .PHONY: model
 model: $(VENV)/.dev ## the protocol's model, every configuration (many minutes)

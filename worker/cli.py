@@ -11,6 +11,7 @@ from worker.domain.errors import Fatal, Unavailable
 from worker.settings import Settings, SettingsError, load
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
+_ROLES = ("student", "teacher", "official", "analyst", "operator", "producer")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +61,32 @@ def shard(_: argparse.Namespace) -> int:
     return run(Warming(make))
 
 
+def api(_: argparse.Namespace) -> int:
+    from worker import wiring_api
+    from worker.settings import load_api
+
+    settings = load_api(os.environ)
+    logs.configure(settings.log_level, role="api")
+    return wiring_api.run(settings)
+
+
+def token(arguments: argparse.Namespace) -> int:
+    from worker.issuing import issue
+    from worker.settings import load_api
+
+    print(
+        issue(
+            load_api(os.environ),
+            subject=arguments.subject,
+            roles=arguments.role,
+            courses=arguments.course,
+            student_id=arguments.student_id,
+            hours=arguments.hours,
+        )
+    )
+    return 0
+
+
 def migrate(_: argparse.Namespace) -> int:
     from worker import wiring
 
@@ -75,9 +102,11 @@ def check(_: argparse.Namespace) -> int:
 
 
 def up(arguments: argparse.Namespace) -> int:
+    from worker import wiring
     from worker.local.up import run
 
-    return run(Path(arguments.directory))
+    connect = (lambda environment: wiring.edges(load(environment))) if arguments.scores else None
+    return run(Path(arguments.directory), connect)
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -124,12 +153,25 @@ def _parser() -> argparse.ArgumentParser:
     for verb, says in (
         (daemon, "supervise the KCL daemon: the process of a worker task"),
         (shard, "serve one shard over stdin and stdout; started by the KCL daemon"),
+        (api, "serve POST /students, GET /metrics and the page"),
         (migrate, "bring the ledger's schema up to date; safe to run twice and at once"),
         (check, "check every setting and dependency, and say what to do"),
     ):
         verbs.add_parser(verb.__name__, help=says, description=says).set_defaults(verb=verb)
+    _add_token(verbs)
     _add_local(verbs)
     return parser
+
+
+def _add_token(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    says = "print a token for the local stack's API; refuses outside local mode"
+    parser = verbs.add_parser("token", help=says, description=says)
+    parser.add_argument("subject", help="who it is for, e.g. ms-frizzle; never a student id")
+    parser.add_argument("--role", action="append", required=True, choices=_ROLES, help="may be repeated")
+    parser.add_argument("--course", action="append", default=[], help="a teacher's course; may be repeated")
+    parser.add_argument("--student-id", help="a student's own id")
+    parser.add_argument("--hours", type=float, default=12, help="how long it holds (default: %(default)s)")
+    parser.set_defaults(verb=token)
 
 
 def _add_local(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -145,6 +187,8 @@ def _add_local(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         parser = local.add_parser(action.__name__, help=explained, description=explained)
         parser.add_argument("--directory", default=".local", help="the state folder (default: %(default)s)")
         parser.set_defaults(verb=action)
+        if action is up:
+            parser.add_argument("--scores", action="store_true", help="send real scores all the while")
         if action is demo:
             parser.add_argument(
                 "--events", type=Path, help="a .csv, .csv.gz or .ndjson file (default: Project STAR)"

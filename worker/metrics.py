@@ -21,7 +21,9 @@ CounterName = Literal[
     "daemon_starts_total",
     "watchdog_restarts_total",
     "leases_given_back_total",
+    "leases_removed_total",
     "leaders_cleared_total",
+    "reports_cleared_total",
     "lease_table_failures_total",
 ]
 GaugeName = Literal[
@@ -57,7 +59,9 @@ COUNTERS: Mapping[CounterName, Metric] = {
     "daemon_starts_total": Metric("Starts of the KCL daemon by this supervisor.", ()),
     "watchdog_restarts_total": Metric("Restarts of a daemon that lived and did not work.", ("reason",)),
     "leases_given_back_total": Metric("Leases passed on at a stop, before they expired.", ()),
+    "leases_removed_total": Metric("Leases of finished shards removed to make room for their children.", ()),
     "leaders_cleared_total": Metric("Leader records removed because they stood still.", ()),
+    "reports_cleared_total": Metric("Reports of workers removed because they stood still.", ()),
     "lease_table_failures_total": Metric("Times that KCL's tables did not answer this supervisor.", ()),
 }
 

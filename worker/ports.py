@@ -231,11 +231,17 @@ class Projection(Protocol):
         Only then the marker becomes max(seen, reach), in the same atomic step.
         """
 
-    def peek(self, key: StateKey) -> Peeked:
-        """A state for a reader; sets the reader's claim only where nothing stands."""
+    def peek(self, keys: Sequence[StateKey]) -> Sequence[Peeked]:
+        """States for a reader; sets the reader's claim only where nothing stands."""
 
-    def install(self, write: Write) -> bool:
-        """One conditional change outside any batch; False where the expectation does not hold."""
+    def install(self, writes: Sequence[Write]) -> Sequence[bool]:
+        """Conditional changes outside any batch, each by itself; False where an expectation does not hold."""
+
+    def watermarks(self) -> Mapping[Source, datetime]:
+        """Of each live source the arrival time up to which all its events are projected."""
+
+    def set_watermark(self, source: Source, moment: datetime | None) -> None:
+        """Tell how far a source is projected; None once it has ended."""
 
     def markers(self, sources: Sequence[Source]) -> Mapping[Source, Position]:
         """The markers that exist."""
@@ -286,11 +292,16 @@ class Producer(Protocol):
         """
 
 
+SHARD_END = "SHARD_END"
+"""KCL's checkpoint of a shard that was read to its end."""
+
+
 class Lease(NamedTuple):
     """One row of KCL's lease table: who has a shard, and how far its records are done.
 
     While a lease is being handed over by KCL, `owner` is who shall have it and `checkpoint_owner` who still
-    has it. `counter` moves with every renewal and every change of hands.
+    has it. `counter` moves with every renewal and every change of hands. `children` are known once the shard
+    was read to its end; `parents` are there from the start.
     """
 
     shard: str
@@ -298,6 +309,8 @@ class Lease(NamedTuple):
     counter: int
     checkpoint: str
     checkpoint_owner: str | None = None
+    parents: frozenset[str] = frozenset()
+    children: frozenset[str] = frozenset()
 
     @property
     def holder(self) -> str | None:
@@ -306,7 +319,7 @@ class Lease(NamedTuple):
     @property
     def finished(self) -> bool:
         """Whether the shard was read to its end, so that nothing waits for an owner."""
-        return self.checkpoint == "SHARD_END"
+        return self.checkpoint == SHARD_END
 
 
 class Leader(NamedTuple):
@@ -333,11 +346,17 @@ class LeaseTable(Protocol):
         former holder's next renewal or checkpoint fails and it learns of its loss.
         """
 
+    def remove_finished(self, shard: str) -> bool:
+        """Delete the lease of a shard that was read to its end; False if it is gone or not finished."""
+
     def workers(self) -> Mapping[str, int]:
         """By worker id the time of its last report, of dead workers too; by the worker's own clock."""
 
     def forget_worker(self, worker: str) -> None:
         """Delete a worker's reports, so that nobody takes it for alive; its next report brings it back."""
+
+    def clear_report(self, worker: str, report: int) -> bool:
+        """Delete the report of a worker that is taken for dead; False if it has reported since."""
 
     def leader(self) -> Leader | None:
         """The Leader record; None where nobody leads."""

@@ -5,12 +5,14 @@ the two values it needs. Wrong settings are reported all at once, because one me
 to spend a deployment.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+S = TypeVar("S", bound="Settings")
 
 _MASK = "********"
 _SECRET = {"secret": True}
@@ -43,12 +45,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "edu-analytics"
     aws_region: Annotated[str, Meta(description="AWS region")] = "ap-northeast-1"
     aws_endpoint_url: Annotated[str | None, Meta(description="emulator of Kinesis and DynamoDB")] = None
+    kinesis_endpoint_url: Annotated[
+        str | None, Meta(description="endpoint of Kinesis alone; by default `AWS_ENDPOINT_URL`")
+    ] = None
 
     database_url: Annotated[
         str | None, Meta(description="PostgreSQL URL; or `DATABASE_SECRET_ID`", extra=_SECRET)
     ] = None
     database_secret_id: Annotated[
-        str | None, Meta(description="Secrets Manager id with host, port, dbname, username, password")
+        str | None,
+        Meta(description="Secrets Manager id with host, port, dbname, username, password, sslmode"),
     ] = None
     redis_url: Annotated[str | None, Meta(description="Redis URL; or `REDIS_SECRET_ID`", extra=_SECRET)] = (
         None
@@ -159,6 +165,54 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class ApiSettings(Settings, frozen=True, kw_only=True):
+    """The worker's settings, and those of the API beside them."""
+
+    api_host: Annotated[str, Meta(description="address of the API")] = "0.0.0.0"  # noqa: S104
+    api_port: Annotated[_Port, Meta(description="port of the API")] = 8080
+    token_issuer: Annotated[str, Meta(min_length=1, description="the `iss` of people's tokens")]
+    token_clients: Annotated[
+        str, Meta(min_length=1, description="client ids or audiences of good tokens, separated by commas")
+    ]
+    token_keys_url: Annotated[str | None, Meta(description="JWKS of the issuer; or `TOKEN_KEYS_FILE`")] = None
+    token_keys_file: Annotated[str | None, Meta(description="JWKS as a file")] = None
+    token_signing_key_file: Annotated[
+        str | None, Meta(description="private key of `python -m worker token`, in local mode only")
+    ] = None
+    claim_roles: Annotated[str, Meta(description="claim with the caller's roles")] = "roles"
+    claim_realm: Annotated[str, Meta(description="claim with the realm of the student ids")] = "realm"
+    claim_student_id: Annotated[str, Meta(description="claim with a student's own id")] = "student_id"
+    claim_courses: Annotated[str, Meta(description="claim with a teacher's courses")] = "courses"
+    claim_sources: Annotated[str, Meta(description="claim with the sources a producer may write")] = "sources"
+    enrolments: Annotated[
+        Literal["claim", "table"], Meta(description="where a teacher's courses come from")
+    ] = "claim"
+    producers_file: Annotated[
+        str | None, Meta(description="JSON: realm and sources of each producer's role ARN")
+    ] = None
+    gateway_secret: Annotated[
+        str | None,
+        Meta(description="what the gateway adds to each request; or `GATEWAY_SECRET_ID`", extra=_SECRET),
+    ] = None
+    gateway_secret_id: Annotated[str | None, Meta(description="Secrets Manager id of it")] = None
+    linger_millis: Annotated[
+        int, Meta(ge=0, le=50, description="how long an accepted event waits for others to share a record")
+    ] = 20
+    most_waiting_events: Annotated[
+        int, Meta(ge=500, description="events that may wait for the stream; more get 503")
+    ] = 20_000
+    class_seconds: Annotated[
+        float, Meta(ge=1, le=300, description="time between looks whether class figures have changed")
+    ] = 5.0
+    risk_inactive_days: Annotated[float, Meta(gt=0, description="at risk: days without activity")] = 7.0
+    risk_ewma: Annotated[float, Meta(ge=0, le=1, description="at risk: `ewma` below this")] = 0.6
+    risk_trend: Annotated[float, Meta(ge=-1, le=0, description="at risk: `trend` below this")] = -0.02
+    risk_percentile: Annotated[float, Meta(ge=0, le=100, description="at risk: percentile below this")] = 15.0
+    correct_from: Annotated[
+        float, Meta(gt=0, le=1, description="ratio from which an attempt counts as correct")
+    ] = 0.5
+
+
 _ONE_OF = (
     ("database_url", "database_secret_id"),
     ("redis_url", "redis_secret_id"),
@@ -173,24 +227,39 @@ def load(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: lists every missing or wrong variable.
     """
+    return _read(environment, Settings, _ONE_OF)
+
+
+def load_api(environment: Mapping[str, str]) -> ApiSettings:
+    """Read and check all settings of the API.
+
+    Raises:
+        SettingsError: lists every missing or wrong variable.
+    """
+    return _read(environment, ApiSettings, (*_ONE_OF, ("token_keys_url", "token_keys_file")))
+
+
+def _read(environment: Mapping[str, str], form: type[S], one_of: Sequence[tuple[str, str]]) -> S:
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for field in msgspec.structs.fields(Settings):
+    for field in msgspec.structs.fields(form):
         text = environment.get(variable(field.name), "")
         if not text:
+            if field.required:
+                problems.append(f"{variable(field.name)}: is missing ({describe(field)})")
             continue
         try:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
         except msgspec.ValidationError as error:
             problems.append(f"{variable(field.name)}: {error} ({describe(field)})")
-    for one, other in _ONE_OF:
+    for one, other in one_of:
         given = [variable(name) for name in (one, other) if environment.get(variable(name))]
         if len(given) != 1:
             both = f"{variable(one)} or {variable(other)}"
             problems.append(f"{both}: set exactly one of them, {len(given)} are set")
     if problems:
         raise SettingsError(problems)
-    return Settings(**values)
+    return form(**values)
 
 
 def variable(name: str) -> str:
@@ -206,8 +275,8 @@ def describe(field: msgspec.structs.FieldInfo) -> str:
 def reference() -> str:
     """The table of all settings in the README, as Markdown."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for field in msgspec.structs.fields(Settings):
-        default = "" if field.default is None else f"`{field.default}`"
+    for field in msgspec.structs.fields(ApiSettings):
+        default = "" if field.required or field.default is None else f"`{field.default}`"
         rows.append(f"| `{variable(field.name)}` | {default} | {describe(field)} |")
     return "\n".join(rows)
 
@@ -215,7 +284,7 @@ def reference() -> str:
 def masked(settings: Settings) -> dict[str, object]:
     """All settings by variable, with the passwords of URLs hidden."""
     shown: dict[str, object] = {}
-    for field in msgspec.structs.fields(Settings):
+    for field in msgspec.structs.fields(type(settings)):
         value = getattr(settings, field.name)
         secret = bool((_meta(field, "extra") or {}).get("secret"))
         shown[variable(field.name)] = _hide_password(value) if secret and value else value

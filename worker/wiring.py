@@ -4,6 +4,7 @@ Each function builds one thing and the two or three values it needs are picked o
 Heavy libraries are imported where they are used, because the shard process must start fast.
 """
 
+import functools
 import random
 import sys
 import time
@@ -29,6 +30,7 @@ from worker.stream.pipeline import Pipeline, Policy, World
 
 if TYPE_CHECKING:
     from worker.adapters.kinesis import KinesisProducer
+    from worker.kcl.properties import DaemonProperties
     from worker.local.edges import Edges
 
 T = TypeVar("T")
@@ -37,6 +39,13 @@ T = TypeVar("T")
 def now() -> datetime:
     """The present, aware UTC."""
     return datetime.now(UTC)
+
+
+def endpoint(settings: Settings, service: str) -> str | None:
+    """Where a service of AWS is looked for instead of at AWS itself."""
+    if service == "kinesis" and settings.kinesis_endpoint_url is not None:
+        return settings.kinesis_endpoint_url
+    return settings.aws_endpoint_url
 
 
 def client(settings: Settings, service: str, *, attempts: int = 4, seconds: float = 10) -> Any:
@@ -58,7 +67,7 @@ def client(settings: Settings, service: str, *, attempts: int = 4, seconds: floa
     return boto3.client(
         service,
         region_name=settings.aws_region,
-        endpoint_url=settings.aws_endpoint_url,
+        endpoint_url=endpoint(settings, service),
         config=Config(**config),
         **local,
     )
@@ -108,11 +117,29 @@ def projection(settings: Settings, epoch: int) -> RedisProjection:
     return RedisProjection(redis_url(settings), epoch, settings.state_ttl_days * 86_400)
 
 
-def producer(settings: Settings) -> "KinesisProducer":
-    """The way into the stream."""
+def producer(
+    settings: Settings, give_up_after: float = 30.0, *, attempts: int = 4, seconds: float = 10
+) -> "KinesisProducer":
+    """The way into the stream; it gives up after so many seconds of refusals.
+
+    Each of its calls is tried so often, and may take so many seconds.
+    """
     from worker.adapters.kinesis import KinesisProducer
 
-    return KinesisProducer(client(settings, "kinesis"), settings.stream_name)
+    kinesis = client(settings, "kinesis", attempts=attempts, seconds=seconds)
+    return KinesisProducer(kinesis, settings.stream_name, give_up_after)
+
+
+def stream_prefix(settings: Settings) -> Callable[[], str]:
+    """What the sources of the stream begin with, asked of Kinesis once."""
+    from worker.adapters.kinesis import source_prefix
+
+    return functools.cache(lambda: source_prefix(client(settings, "kinesis"), settings.stream_name))
+
+
+def secret(settings: Settings, secret_id: str) -> str:
+    """A secret that is one text."""
+    return _secrets(settings, Unavailable).text(secret_id)
 
 
 def edges(settings: Settings) -> "Edges":
@@ -177,39 +204,17 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
     from worker.adapters.kinesis import source_prefix
     from worker.adapters.leases import DynamoLeases
     from worker.kcl import watchdog, worker_id
-    from worker.kcl.daemon import JavaCommand, shard_executable
+    from worker.kcl.daemon import JavaCommand
     from worker.kcl.fleet import FleetPatience
-    from worker.kcl.properties import DaemonProperties
     from worker.kcl.restart import RestartPolicy
     from worker.kcl.supervisor import Supervisor, SupervisorConfig
 
     state_dir = Path(settings.state_dir)
     state_dir.mkdir(parents=True, exist_ok=True)
-    endpoint = settings.aws_endpoint_url
     prefix = source_prefix(client(settings, "kinesis"), settings.stream_name)
     with worker_id.claim(
         state_dir, settings.worker_id, environment.get("ECS_CONTAINER_METADATA_URI_V4")
     ) as own:
-        properties = DaemonProperties(
-            executable_name=shard_executable([sys.executable, "-u", "-m", "worker", "shard"], state_dir),
-            application_name=settings.application_name,
-            stream_name=settings.stream_name,
-            region_name=settings.aws_region,
-            worker_id=own.value,
-            idle_between_reads_millis=settings.poll_millis,
-            max_records=settings.max_records,
-            max_leases=settings.max_leases,
-            failover_millis=settings.failover_millis,
-            lease_assignment_millis=settings.lease_assignment_millis,
-            shard_sync_millis=settings.shard_sync_millis,
-            shutdown_grace_millis=settings.shutdown_grace_millis,
-            # an emulator knows no CPU of the task and takes no CloudWatch metrics
-            disable_worker_metrics=endpoint is not None,
-            metrics_level="SUMMARY" if endpoint is None else "NONE",
-            kinesis_endpoint=endpoint,
-            dynamodb_endpoint=endpoint,
-            cloudwatch_endpoint=endpoint,
-        )
         config = SupervisorConfig(
             state_dir=state_dir,
             environment={**environment, "SOURCE_PREFIX": prefix},
@@ -232,11 +237,40 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
         kinesis = client(settings, "kinesis", attempts=1, seconds=5)
         return Supervisor(
             config,
-            properties,
+            daemon_properties(settings, own.value),
             command,
             leases,
             ask_stream=lambda: source_prefix(kinesis, settings.stream_name),
         ).run()
+
+
+def daemon_properties(settings: Settings, worker_id: str) -> "DaemonProperties":
+    """What the KCL daemon of one worker is told."""
+    from worker.kcl.daemon import shard_executable
+    from worker.kcl.properties import DaemonProperties
+
+    shard = [sys.executable, "-u", "-m", "worker", "shard"]
+    emulated = settings.aws_endpoint_url is not None
+    return DaemonProperties(
+        executable_name=shard_executable(shard, Path(settings.state_dir)),
+        application_name=settings.application_name,
+        stream_name=settings.stream_name,
+        region_name=settings.aws_region,
+        worker_id=worker_id,
+        idle_between_reads_millis=settings.poll_millis,
+        max_records=settings.max_records,
+        max_leases=settings.max_leases,
+        failover_millis=settings.failover_millis,
+        lease_assignment_millis=settings.lease_assignment_millis,
+        shard_sync_millis=settings.shard_sync_millis,
+        shutdown_grace_millis=settings.shutdown_grace_millis,
+        # an emulator knows no CPU of the task and takes no CloudWatch metrics
+        disable_worker_metrics=emulated,
+        metrics_level="NONE" if emulated else "SUMMARY",
+        kinesis_endpoint=endpoint(settings, "kinesis"),
+        dynamodb_endpoint=endpoint(settings, "dynamodb"),
+        cloudwatch_endpoint=endpoint(settings, "cloudwatch"),
+    )
 
 
 def _patiently(step: Callable[[], T], pause: Callable[[float, Exception], None]) -> T:

@@ -13,10 +13,14 @@ from worker.adapters.memory import MemoryLeases
 from worker.domain.errors import LeasesUnavailable
 from worker.local.cloud import Cloud, aws_client
 from worker.local.stack import Stack
-from worker.ports import Leader, Lease, LeaseTable
+from worker.ports import SHARD_END, Leader, Lease, LeaseTable
 
 LEASE = Lease("shardId-000000000000", "me", 41, "49650000000000000000007")
 HANDED_OVER = LEASE._replace(owner="next", checkpoint_owner="me")
+FINISHED = LEASE._replace(
+    checkpoint=SHARD_END, children=frozenset({"shardId-000000000002", "shardId-000000000003"})
+)
+CHILD = LEASE._replace(shard="shardId-000000000002", parents=frozenset({LEASE.shard}))
 LEADER = Leader("boss", "7c0e")
 
 
@@ -58,7 +62,7 @@ class InDynamo:
         return self
 
     def put_lease(self, lease: Lease) -> None:
-        item = {
+        item: dict[str, Any] = {
             "leaseKey": {"S": lease.shard},
             "leaseCounter": {"N": str(lease.counter)},
             "checkpoint": {"S": lease.checkpoint},
@@ -70,6 +74,10 @@ class InDynamo:
             item["leaseOwner"] = {"S": lease.owner}
         if lease.checkpoint_owner is not None:
             item["checkpointOwner"] = {"S": lease.checkpoint_owner}
+        if lease.parents:
+            item["parentShardId"] = {"SS": sorted(lease.parents)}
+        if lease.children:
+            item["childShardIds"] = {"SS": sorted(lease.children)}
         self.client.put_item(TableName=self.application, Item=item)
 
     def put_report(self, worker: str, at: int) -> None:
@@ -111,7 +119,9 @@ def test_an_empty_table_holds_nothing(tables: Tables) -> None:
     assert tables.port.leader() is None
 
 
-@pytest.mark.parametrize("lease", [LEASE, HANDED_OVER, LEASE._replace(owner=None), LEASE._replace(counter=0)])
+@pytest.mark.parametrize(
+    "lease", [LEASE, HANDED_OVER, LEASE._replace(owner=None), LEASE._replace(counter=0), FINISHED, CHILD]
+)
 def test_a_lease_is_read_as_it_stands(tables: Tables, lease: Lease) -> None:
     tables.put_lease(lease)
     assert list(tables.port.leases()) == [lease]
@@ -172,12 +182,35 @@ def test_of_many_who_give_back_at_once_one_does(tables: Tables) -> None:
     assert [lease.counter for lease in tables.port.leases()] == [42]
 
 
+def test_a_finished_lease_is_removed_once(tables: Tables) -> None:
+    tables.put_lease(FINISHED)
+    tables.put_lease(CHILD)
+    assert tables.port.remove_finished(FINISHED.shard)
+    assert list(tables.port.leases()) == [CHILD]
+    assert not tables.port.remove_finished(FINISHED.shard)
+
+
+def test_a_lease_that_is_not_finished_is_not_removed(tables: Tables) -> None:
+    tables.put_lease(LEASE)
+    assert not tables.port.remove_finished(LEASE.shard)
+    assert list(tables.port.leases()) == [LEASE]
+
+
 def test_workers_are_read_and_forgotten(tables: Tables) -> None:
     tables.put_report("a", 1_700_000_000)
     tables.put_report("b", 1_700_000_005)
     assert tables.port.workers() == {"a": 1_700_000_000, "b": 1_700_000_005}
     tables.port.forget_worker("a")
     tables.port.forget_worker("a")
+    assert tables.port.workers() == {"b": 1_700_000_005}
+
+
+def test_a_report_is_cleared_unless_another_came_since(tables: Tables) -> None:
+    tables.put_report("a", 1_700_000_005)
+    tables.put_report("b", 1_700_000_005)
+    assert not tables.port.clear_report("a", 1_700_000_000)
+    assert tables.port.clear_report("a", 1_700_000_005)
+    assert not tables.port.clear_report("a", 1_700_000_005)
     assert tables.port.workers() == {"b": 1_700_000_005}
 
 
@@ -257,8 +290,10 @@ def test_every_page_is_read(dynamo: InDynamo) -> None:
 EVERY_CALL: list[Callable[[LeaseTable], Any]] = [
     lambda port: port.leases(),
     lambda port: port.give_back(LEASE, "heir"),
+    lambda port: port.remove_finished(LEASE.shard),
     lambda port: port.workers(),
     lambda port: port.forget_worker("me"),
+    lambda port: port.clear_report("a", 1_700_000_000),
     lambda port: port.leader(),
     lambda port: port.clear_leader(LEADER),
 ]

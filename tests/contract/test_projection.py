@@ -3,12 +3,13 @@
 import itertools
 import socket
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import cast
 
 import pytest
 import redis
 
-from tests.conftest import IDENTITY
+from tests.conftest import IDENTITY, NOW
 from worker.adapters.memory import MemoryProjection
 from worker.adapters.redis import CLAIM_SECONDS, RedisProjection
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
@@ -235,54 +236,79 @@ def test_markers_tells_those_that_exist(projection: Twin) -> None:
 
 def test_a_reader_finds_a_state(projection: Twin) -> None:
     put(projection, (ADA, state(1)))
-    assert projection.peek(ADA) == Peeked(state(1), None)
+    assert projection.peek([ADA])[0] == Peeked(state(1), None)
 
 
 def test_a_reader_claims_only_where_nothing_stands(projection: Twin) -> None:
-    first = projection.peek(ADA)
+    first = projection.peek([ADA])[0]
     assert first.value is None
     assert first.claim is not None
     assert len(first.claim) == HEADER_SIZE
-    assert projection.peek(ADA) == Peeked(None, None)
+    assert projection.peek([ADA])[0] == Peeked(None, None)
     projection.load_or_claim("a", [BEN])
-    assert projection.peek(BEN) == Peeked(None, None)
+    assert projection.peek([BEN])[0] == Peeked(None, None)
 
 
 def test_a_reader_installs_by_its_claim(projection: Twin) -> None:
-    claim = projection.peek(ADA).claim
+    claim = projection.peek([ADA])[0].claim
     assert claim is not None
-    assert projection.install(Write(ADA, claim, state(1)))
+    assert projection.install([Write(ADA, claim, state(1))])[0]
     assert projection.states([ADA]) == [state(1)]
-    assert not projection.install(Write(ADA, claim, state(2)))
+    assert not projection.install([Write(ADA, claim, state(2))])[0]
     assert projection.states([ADA]) == [state(1)]
 
 
 def test_a_writer_takes_a_readers_claim(projection: Twin) -> None:
-    claim = projection.peek(ADA).claim
+    claim = projection.peek([ADA])[0].claim
     assert claim is not None
     found = projection.load_or_claim("a", [ADA])
-    assert not projection.install(Write(ADA, claim, state(1)))
+    assert not projection.install([Write(ADA, claim, state(1))])[0]
     assert projection.write("a", None, Position(1), [Write(ADA, found.claim, state(2))])
     assert projection.states([ADA]) == [state(2)]
 
 
 def test_a_reader_takes_its_claim_back_where_the_ledger_has_nothing(projection: Twin) -> None:
-    claim = projection.peek(ADA).claim
+    claim = projection.peek([ADA])[0].claim
     assert claim is not None
-    assert projection.install(Write(ADA, claim, b""))
-    assert projection.peek(ADA).claim is not None
+    assert projection.install([Write(ADA, claim, b"")])[0]
+    assert projection.peek([ADA])[0].claim is not None
 
 
 def test_a_reader_mends_a_stale_state_by_its_version(projection: Twin) -> None:
     put(projection, (ADA, state(1)))
-    assert not projection.install(Write(ADA, header(Version(1, 2)), state(3)))
-    assert projection.install(Write(ADA, header(Version(1, 1)), state(3)))
+    assert not projection.install([Write(ADA, header(Version(1, 2)), state(3))])[0]
+    assert projection.install([Write(ADA, header(Version(1, 1)), state(3))])[0]
     assert projection.states([ADA]) == [state(3)]
+
+
+def test_many_states_are_looked_at_and_mended_at_once(projection: Twin) -> None:
+    put(projection, (ADA, state(1)))
+    found = projection.peek([ADA, BEN, EVE])
+    assert found[0] == Peeked(state(1), None)
+    assert [look.value for look in found[1:]] == [None, None]
+    claims = [look.claim for look in found[1:]]
+    assert None not in claims
+    writes = [Write(BEN, claims[0] or b"", state(2)), Write(EVE, header(Version(1, 1)), state(3))]
+    assert list(projection.install(writes)) == [True, False]
+    assert projection.peek([BEN, EVE])[0] == Peeked(state(2), None)
+    assert not projection.peek([])
+    assert not projection.install([])
+
+
+def test_a_watermark_moves_and_goes_with_its_source(projection: Twin) -> None:
+    assert projection.watermarks() == {}
+    later = NOW + timedelta(microseconds=1)
+    for source, moment in (("a", NOW), ("b", NOW), ("a", later)):
+        projection.set_watermark(source, moment)
+    assert projection.watermarks() == {"a": later, "b": NOW}
+    projection.set_watermark("b", None)
+    projection.set_watermark("never seen", None)
+    assert projection.watermarks() == {"a": later}
 
 
 def test_nothing_is_installed_over_absence(projection: Twin) -> None:
     for value in (state(2), b"", None):
-        assert not projection.install(Write(ADA, header(Version(1, 1)), value))
+        assert not projection.install([Write(ADA, header(Version(1, 1)), value)])[0]
     assert projection.states([ADA]) == [None]
 
 
@@ -296,7 +322,7 @@ def test_a_sweep_removes_whatever_is_not_the_ledgers_version(projection: Twin) -
     chain, dropped = projection.drop_stale(chain, [(EVE, Version(1, 1)), (gone, None)])
     assert dropped == 2
     assert projection.states([ADA, BEN, EVE, gone]) == [state(1), None, None, None]
-    assert projection.peek(EVE).claim is not None, "the claim is gone, not only hidden"
+    assert projection.peek([EVE])[0].claim is not None, "the claim is gone, not only hidden"
     _, dropped = projection.drop_stale(chain, [(gone, None), (BEN, Version(1, 2))])
     assert dropped == 0
 
@@ -372,8 +398,10 @@ def test_a_step_that_no_replica_has_breaks_the_chain(projection: Twin, server: "
     [
         lambda p: p.load_or_claim("a", [ADA]),
         lambda p: p.write("a", None, Position(1), []),
-        lambda p: p.peek(ADA),
-        lambda p: p.install(Write(ADA, state(1), None)),
+        lambda p: p.peek([ADA]),
+        lambda p: p.install([Write(ADA, state(1), None)]),
+        lambda p: p.watermarks(),
+        lambda p: p.set_watermark("a", NOW),
         lambda p: p.states([ADA]),
         lambda p: p.markers(["a"]),
         lambda p: p.begin_sweep(),
@@ -408,11 +436,11 @@ def test_states_and_claims_expire_markers_and_chain_do_not(
 ) -> None:
     projection = redis_projection
     found = projection.load_or_claim("a", [ADA, BEN])
-    projection.peek(EVE)
+    projection.peek([EVE])
     claims = [ttl(server, projection._key(key)) for key in (ADA, BEN, EVE)]
     assert all(CLAIM_SECONDS - 5 <= left <= CLAIM_SECONDS for left in claims)
     projection.write("a", None, Position(1), [Write(ADA, found.claim, state(1))])
-    projection.install(Write(BEN, found.claim, state(1)))
+    projection.install([Write(BEN, found.claim, state(1))])
     assert all(TTL - 5 <= ttl(server, projection._key(key)) <= TTL for key in (ADA, BEN))
     chain = projection.begin_sweep()
     assert ttl(server, projection._chain) == -1
@@ -517,7 +545,7 @@ def test_a_demoted_primary_is_unavailable(redis_projection: RedisProjection, ser
         with pytest.raises(ProjectionUnavailable):
             redis_projection.load_or_claim("a", [ADA, BEN])
         with pytest.raises(ProjectionUnavailable):
-            redis_projection.peek(BEN)
+            redis_projection.peek([BEN])
     finally:
         server.replicaof("NO", "ONE")
     assert redis_projection.load_or_claim("a", [ADA]).values == [state(1)]

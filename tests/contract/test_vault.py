@@ -106,6 +106,16 @@ def test_one_data_key_serves_an_hour(vault: Vault, master: Counting, clock: Cloc
     assert [vault.open(sealed) for sealed in (first, second, third)] == [PAYLOAD] * 3
 
 
+def test_a_clock_set_back_does_not_lengthen_a_data_keys_life(
+    vault: Vault, master: Counting, clock: Clock
+) -> None:
+    vault.seal(PAYLOAD)
+    clock.present -= timedelta(days=1)
+    vault.seal(PAYLOAD)
+    vault.seal(PAYLOAD)
+    assert master.given == 2
+
+
 def test_no_data_key_is_made_before_it_is_needed(vault: Vault, master: Counting) -> None:
     assert master.given == 0
 

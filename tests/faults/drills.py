@@ -8,16 +8,33 @@ from typing import NamedTuple
 import psutil
 import redis
 
+from tests.faults import kinesis_local, resharding
+from tests.faults.hardships import clock_skew, disk_full, no_faketime, no_mount, rotate_passwords
 from tests.faults.stage import Stage, family, kill
 from worker.local.watching import wait_for
 
 _STARTS = "edu_daemon_starts_total"
 POISON = 1_200
 """Poisoned events of the flood; the default limit is 500 in a row."""
+RESHARDING_RATE = 300
+"""Events a second of the drills that reshard: what the emulator of a stream with an end holds."""
+
+
+def anywhere() -> str | None:
+    """Most drills need nothing of the machine."""
+    return None
+
+
+def nothing_more(_stage: Stage) -> None:
+    """Of most drills the proof says all."""
 
 
 class Drill(NamedTuple):
-    """One failure: its number and name, what causes it, and the stage it needs."""
+    """One failure: its number and name, what causes it, and the stage it needs.
+
+    `unavailable` says why this machine cannot run it, None where it can. `check` looks at what must hold
+    beside the proof. `most_per_second` is all that the stage of this drill can carry.
+    """
 
     number: int
     name: str
@@ -26,6 +43,10 @@ class Drill(NamedTuple):
     settings: Mapping[str, str] = {}
     goal_seconds: float | None = None
     poison: int = 0
+    unavailable: Callable[[], str | None] = anywhere
+    reshards: bool = False
+    most_per_second: int | None = None
+    check: Callable[[Stage], None] = nothing_more
 
 
 def kill_child(stage: Stage) -> None:
@@ -170,6 +191,20 @@ def kinesis_away(stage: Stage) -> None:
     stage.promise(stage.metric("a", _STARTS) == starts == 1, "no restart of the daemon")
 
 
+def _resharding(number: int, name: str, act: Callable[[Stage], None], *, tasks: int = 1, room: int) -> Drill:
+    return Drill(
+        number,
+        name,
+        act,
+        tasks=tasks,
+        settings=resharding.settings(room),
+        unavailable=kinesis_local.missing,
+        reshards=True,
+        most_per_second=RESHARDING_RATE,
+        check=resharding.check,
+    )
+
+
 DRILLS = (
     Drill(1, "kill -9 of a shard process", kill_child),
     Drill(2, "kill -9 of the daemon", kill_daemon, goal_seconds=10),
@@ -180,10 +215,16 @@ DRILLS = (
     Drill(8, "Redis killed, back empty", redis_empty),
     Drill(9, "FLUSHALL under load", flushall),
     Drill(10, "Redis back with old data", redis_stale),
+    _resharding(11, "a shard is split", resharding.split, room=3),
+    _resharding(12, "two shards are merged", resharding.merge, room=2),
+    _resharding(13, "a shard is split, kill -9 of its task", resharding.split_and_kill, tasks=2, room=3),
     Drill(14, "DynamoDB refuses 80 % for 60 s", dynamodb_throttled),
     Drill(15, "Kinesis refuses 80 % for 60 s", kinesis_throttled),
     Drill(16, "poison flood halts the shard", poison_flood, poison=POISON),
+    Drill(17, "passwords rotate, the secrets follow late", rotate_passwords),
+    Drill(18, "PostgreSQL's disk is full", disk_full, unavailable=no_mount),
     Drill(19, "a task frozen for 60 s wakes up", frozen_task, tasks=2),
+    Drill(20, "clocks 10 min fast and slow, one task dies", clock_skew, unavailable=no_faketime),
     Drill(21, "Redis away 60 s", redis_away),
     # without a question to Kinesis itself the watchdog would take the daemon for stuck after that time
     Drill(22, "Kinesis away 60 s", kinesis_away, settings={"WATCHDOG_STUCK_SECONDS": "30"}),

@@ -105,11 +105,21 @@ class Observer(threading.Thread):
         self._lock = threading.Lock()
         self._watch = Watch(backlog=backlog)
         self.behind = 0
+        self.sent_before = 0
+        """Events acknowledged before the fault."""
+        self._fault: float | None = None
 
-    def fault(self) -> None:
-        """The fault happens now: pauses and recovery are measured from here."""
+    def fault(self, *, shards: int = SHARDS) -> None:
+        """The fault happens now: pauses and recovery are measured from here; `shards` are open after it."""
+        self.sent_before, self._fault = self._sent(), time.monotonic()
         with self._lock:
-            self._watch.fault(time.monotonic())
+            self._watch.shards = shards
+            self._watch.fault(self._fault)
+
+    @property
+    def since_fault(self) -> float:
+        """Seconds since the fault."""
+        return 0.0 if self._fault is None else time.monotonic() - self._fault
 
     @property
     def pauses(self) -> Mapping[str, float]:

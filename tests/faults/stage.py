@@ -7,16 +7,18 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import orjson
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.faults import kinesis_local
 from tests.faults.load import TICK_SECONDS, Crowd, Load, Say
 from tests.faults.observer import BACKLOG, Observer
 from worker import wiring
+from worker.adapters.kinesis import KinesisProducer
 from worker.adapters.leases import DynamoLeases
 from worker.local.cloud import aws_client
 from worker.local.edges import Edges
@@ -25,19 +27,25 @@ from worker.local.watching import position, wait_for
 from worker.settings import load
 
 _PATIENCE = 240.0
+_SLOW_TICK_SECONDS = 0.1
 _JAVA = "software.amazon.kinesis.multilang.MultiLangDaemon"
 
 
 @dataclasses.dataclass
 class Stage:
-    """A running product at load."""
+    """A running product at load; `undo` is done after its servers have ended, before their data go.
+
+    `stream` is for looking at it: the load has its own way into it.
+    """
 
     session: Session
     edges: Edges
+    stream: KinesisProducer
     load: Load
     observer: Observer
     tasks: dict[str, Task]
     say: Say
+    undo: ExitStack
     broken: list[str] = dataclasses.field(default_factory=list)
     """What a drill promised beside the proof and did not hold."""
 
@@ -102,9 +110,12 @@ class Stage:
             return 0, b""
 
     def await_recovery(self) -> None:
-        """Until both shards are held and the load is caught up with, after the fault."""
+        """Until every open shard is held and the load is caught up with, after the fault."""
         wait_for(
-            lambda: held(self.tasks.values()) == SHARDS and self.observer.recovered_after is not None,
+            lambda: (
+                self.observer.recovered_after is not None
+                and held(self.tasks.values()) == len(self.stream.open_shards())
+            ),
             self.any_task(),
             seconds=_PATIENCE,
             what="recovery",
@@ -155,9 +166,20 @@ def staged(
     crowd: Crowd = Crowd(),  # noqa: B008 - a value
     tick_seconds: float = TICK_SECONDS,
     backlog: int = BACKLOG,
+    reshards: bool = False,
 ) -> Iterator[Stage]:
-    """Everything up, both shards held, the load steady for some seconds."""
-    with Session(directory, lambda _line: None) as session:
+    """Everything up, both shards held, the load steady for some seconds.
+
+    With `reshards` the stream is one whose shards end, which is slow: it is called less often, with more.
+    """
+    with ExitStack() as undo, ExitStack() as opened:
+        elsewhere: dict[str, str] = {}
+        if reshards:
+            program = kinesis_local.installed()
+            url = opened.enter_context(kinesis_local.serving(program, directory / "kinesis"))
+            elsewhere = {"KINESIS_ENDPOINT_URL": url, "CBOR_ENABLED": "true"}
+            tick_seconds, backlog = _SLOW_TICK_SECONDS, per_second
+        session = opened.enter_context(Session(directory, lambda _line: None, elsewhere))
         try:
             names = [chr(ord("a") + n) for n in range(tasks)]
             running = {name: session.start_task(name, settings) for name in names}
@@ -168,11 +190,11 @@ def staged(
                 seconds=90,
                 what="both shards held",
             )
-            edges = wiring.edges(load(session.environment))
-            watching = wiring.edges(load(session.environment))
+            wired = load(session.environment)
+            edges, watching = wiring.edges(wired), wiring.edges(wired)
             producing = Load(edges, per_second, tick_seconds=tick_seconds, crowd=crowd)
             observer = Observer(watching.ledger, lambda: producing.sent, backlog)
-            stage = Stage(session, edges, producing, observer, running, say)
+            stage = Stage(session, edges, wiring.producer(wired), producing, observer, running, say, undo)
             observer.start()
             producing.start()
             wait_for(
@@ -189,4 +211,8 @@ def staged(
                 edges.close()
                 watching.close()
         finally:
+            try:
+                session.stop()
+            finally:
+                undo.close()
             session.remove()

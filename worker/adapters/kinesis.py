@@ -1,8 +1,11 @@
 """The way into the stream: envelopes grouped by the shard that owns their students.
 
 One envelope a shard is in flight at a time, so a student's events keep their order even when a record of a
-PutRecords call is refused and sent again. The student's pseudonym is uniformly distributed over 128 bits, as
-Kinesis' hash keys are: it is the hash key.
+PutRecords call is refused and sent again. Only a reshard may break it: until an answer names a shard that was
+not expected, envelopes go to whichever child owns the first hash key of their old shard, and another child
+may be read sooner. The ledger orders attempts by their own times and does not mind.
+
+The student's pseudonym is uniformly distributed over 128 bits, as Kinesis' hash keys are: it is the hash key.
 """
 
 from collections import deque
@@ -127,7 +130,7 @@ class KinesisProducer:
             if "ErrorCode" in result:
                 refused[shard] = entry
             elif shard is not None and result["ShardId"] != shard.shard_id:
-                self._shards = ()  # resharded: look again before the next envelope
+                self._shards = ()  # resharded: look again before the next call
         return refused
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.domain.errors import LeasesUnavailable
-from worker.ports import Leader, Lease
+from worker.ports import SHARD_END, Leader, Lease
 
 T = TypeVar("T")
 _Row = Mapping[str, Any]
@@ -63,12 +63,33 @@ class DynamoLeases:
             )
         )
 
+    def remove_finished(self, shard: str) -> bool:
+        return self._if_unchanged(
+            lambda: self._client.delete_item(
+                TableName=self._leases,
+                Key={"leaseKey": {"S": shard}},
+                ConditionExpression="#checkpoint = :end",
+                ExpressionAttributeNames={"#checkpoint": "checkpoint"},
+                ExpressionAttributeValues={":end": {"S": SHARD_END}},
+            )
+        )
+
     def workers(self) -> Mapping[str, int]:
         return {row["wid"]["S"]: int(row["lut"]["N"]) for row in self._rows(self._workers) if "lut" in row}
 
     def forget_worker(self, worker: str) -> None:
         self._asked(
             lambda: self._client.delete_item(TableName=self._workers, Key={"wid": {"S": worker}}), None
+        )
+
+    def clear_report(self, worker: str, report: int) -> bool:
+        return self._if_unchanged(
+            lambda: self._client.delete_item(
+                TableName=self._workers,
+                Key={"wid": {"S": worker}},
+                ConditionExpression="lut = :report",
+                ExpressionAttributeValues={":report": {"N": str(report)}},
+            )
         )
 
     def leader(self) -> Leader | None:
@@ -132,6 +153,8 @@ def _lease(row: _Row) -> Lease:
         counter=int(row["leaseCounter"]["N"]),
         checkpoint=text("checkpoint") or "",
         checkpoint_owner=text("checkpointOwner"),
+        parents=frozenset(row.get("parentShardId", {}).get("SS", ())),
+        children=frozenset(row.get("childShardIds", {}).get("SS", ())),
     )
 
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from importlib import resources
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
+from worker.domain.event import from_micros, micros
 from worker.domain.position import Position, parse
 from worker.domain.score import DEFINITION
 from worker.domain.window import HEADER_SIZE, Version, header
@@ -41,6 +43,7 @@ class RedisProjection:
         self._prefix = f"{epoch}{DEFINITION}:".encode()
         self._marker_prefix = f"mk{epoch}:"
         self._chain = f"chain{epoch}"
+        self._watermarks = f"watermarks{epoch}"
         self._client: redis.Redis | None = None
         self._scripts: dict[str, Any] = {}
 
@@ -67,20 +70,43 @@ class RedisProjection:
         with self._connected():
             return bool(self._run("write", keys, arguments))
 
-    def peek(self, key: StateKey) -> Peeked:
+    def peek(self, keys: Sequence[StateKey]) -> Sequence[Peeked]:
         claim = b"T" + os.urandom(HEADER_SIZE - 1)
         with self._connected() as client:
-            found = cast(
-                "bytes | None", client.set(self._key(key), claim, nx=True, get=True, ex=CLAIM_SECONDS)
-            )
-        if found is None:
-            return Peeked(None, claim)
-        return Peeked(found if found.startswith(_STATE) else None, None)
+            found = cast("list[bytes | None]", client.mget([self._key(key) for key in keys])) if keys else []
+            missing = [at for at, value in enumerate(found) if value is None]
+            if missing:
+                pipeline = client.pipeline(transaction=False)
+                for at in missing:
+                    pipeline.set(self._key(keys[at]), claim, nx=True, get=True, ex=CLAIM_SECONDS)
+                for at, value in zip(missing, pipeline.execute(), strict=True):
+                    found[at] = value or claim
+        return [_peeked(value, claim) for value in found]
 
-    def install(self, write: Write) -> bool:
-        arguments = [write.expected, _argument(write.value), self._ttl]
+    def install(self, writes: Sequence[Write]) -> Sequence[bool]:
         with self._connected():
-            return bool(self._run("install", [self._key(write.key)], arguments))
+            return [
+                bool(
+                    self._run(
+                        "install",
+                        [self._key(write.key)],
+                        [write.expected, _argument(write.value), self._ttl],
+                    )
+                )
+                for write in writes
+            ]
+
+    def watermarks(self) -> Mapping[Source, datetime]:
+        with self._connected() as client:
+            found = cast("dict[bytes, bytes]", client.hgetall(self._watermarks))
+        return {source.decode(): from_micros(int(value)) for source, value in found.items()}
+
+    def set_watermark(self, source: Source, moment: datetime | None) -> None:
+        with self._connected() as client:
+            if moment is None:
+                client.hdel(self._watermarks, source)
+            else:
+                client.hset(self._watermarks, source, str(micros(moment)))
 
     def states(self, keys: Sequence[StateKey]) -> list[bytes | None]:
         """The states as they stand, without claiming; for verification and measurement."""
@@ -168,6 +194,12 @@ class RedisProjection:
                 self._url(), socket_timeout=5.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
             )
         return self._client
+
+
+def _peeked(value: bytes | None, claim: bytes) -> Peeked:
+    if value == claim:
+        return Peeked(None, claim)
+    return Peeked(value if value is not None and value.startswith(_STATE) else None, None)
 
 
 def _argument(value: bytes | None) -> bytes:

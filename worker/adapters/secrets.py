@@ -45,7 +45,10 @@ class SecretsManager:
         return value
 
     def database(self, secret_id: str) -> str:
-        """A connection string from the fields RDS keeps: host, port, dbname, username, password."""
+        """A connection string from the fields RDS keeps: host, port, dbname, username, password.
+
+        A field `sslmode` of libpq's values may be added; without it the connection is encrypted or refused.
+        """
         secret = orjson.loads(self.text(secret_id))
         return make_conninfo(
             host=secret["host"],
@@ -53,7 +56,7 @@ class SecretsManager:
             dbname=secret["dbname"],
             user=secret["username"],
             password=secret["password"],
-            sslmode="require",
+            sslmode=secret.get("sslmode", "require"),
         )
 
     def redis(self, secret_id: str) -> str:

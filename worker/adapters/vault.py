@@ -72,7 +72,8 @@ class EnvelopeVault:
 
     def _data_key(self) -> tuple[bytes, bytes]:
         now = self._now()
-        if self._key is None or now - self._key[0] >= _KEY_LIFE:
+        # a clock that was set back must not lengthen the key's life
+        if self._key is None or not timedelta(0) <= now - self._key[0] < _KEY_LIFE:
             plain, wrapped = self._master.generate()
             self._key = (now, plain, wrapped)
         return self._key[1], self._key[2]

@@ -28,6 +28,24 @@ class Look(NamedTuple):
         """The leases a worker holds, those it is handing over included."""
         return [lease for lease in self.leases.values() if lease.holder == worker]
 
+    def done_with(self, worker: str) -> frozenset[str]:
+        """Finished shards of a worker whose lease nobody will look at any more.
+
+        All their children have leases, and every parent of these children is finished too: the end of a
+        parent fails in KCL while the lease of the other one is missing.
+        """
+        return frozenset(
+            lease.shard
+            for lease in self.held_by(worker)
+            if lease.finished
+            and lease.children
+            and lease.children <= self.leases.keys()
+            and all(self._ended(parent) for child in lease.children for parent in self.leases[child].parents)
+        )
+
+    def _ended(self, shard: str) -> bool:
+        return shard not in self.leases or self.leases[shard].finished
+
 
 @dataclasses.dataclass(frozen=True)
 class FleetPatience:
@@ -149,6 +167,25 @@ class Fleet:
         lifeless = min(still, self._leading.seconds(_SIGNS, look.at))
         dead = still >= self._patience.leader or lifeless >= self._patience.worker
         return look.leader if dead else None
+
+    def dead_workers(self) -> Mapping[str, int]:
+        """By worker the last report of each that has not reported for too long.
+
+        A leader takes a report for fresh by its own wall clock. One whose author's clock ran ahead of that
+        stays fresh after the author's death for as long, and all the time the dead are given leases. A
+        leader's report is a sign of life that `dead_leader` waits for, so both go at the same time.
+        """
+        look = self._look
+        if look is None:
+            return {}
+        spared = {self._own}
+        if look.leader is not None and self.dead_leader() is None:
+            spared.add(look.leader.owner)
+        return {
+            worker: report
+            for worker, report in look.workers.items()
+            if worker not in spared and self._reports.seconds(worker, look.at) >= self._patience.worker
+        }
 
     def leads_for(self) -> float:
         """For how many seconds our own Leader record has stood still; 0 where we do not lead."""

@@ -1,8 +1,10 @@
 """What the supervisor does in KCL's tables, on a thread of its own.
 
 KCL forgets its leases at a stop but leaves them in the table, where they must expire before anyone else takes
-the shards; and a leader that was killed leads on by the record for two minutes. Both are mended here, the way
-KCL itself changes the rows. DynamoDB may be slow or away: no heartbeat, probe or signal waits for it.
+the shards; a leader that was killed leads on by the record for two minutes; a worker that was killed is given
+leases for as long as its clock was ahead of the leader's; and the lease of a shard that was read to its end
+takes up room until all its children are read, for which there may be no room then. All of it is mended here,
+the way KCL itself changes the rows. DynamoDB may be slow or away: no heartbeat, probe or signal waits for it.
 
 **Why giving a lease back is safe.** The write is conditional on holder and counter as read, and moves the
 counter. Of a renewal, a checkpoint or an assignment that races with it exactly one wins: if KCL's does, ours
@@ -16,6 +18,14 @@ reads records for a second time, which the ledger absorbs as it absorbs every re
 lease's owner, so two leaders can at worst assign in turns. A leader that was only slow finds at its next
 beat, at most 30 s later, that its record is not as it left it, steps down, and applies anew. The delete is
 conditional on the version that was seen to stand still, so a record that moved in the meantime stays.
+
+**Why clearing a report is safe.** It only tells the leader whom to give leases to. Who is alive keeps what it
+holds without one, and its next report, due every 5 s, makes it anew.
+
+**Why removing a finished lease is safe.** KCL does the same, only later. A child waits for its parents' ends
+and takes a parent without a lease for finished; shards are given leases only where neither they nor their
+descendants have one. It goes once it was seen finished in two looks, so that the daemon that wrote the end is
+done with it, and never before the children have their leases and the other parent of a merge is finished.
 """
 
 import logging
@@ -76,6 +86,7 @@ class LeaseDesk:
         self._wake = wake
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._look: Look | None = None
+        self._done_with: frozenset[str] = frozenset()
         self._away = False
         self._said_at: float | None = None
         self._leaving = False
@@ -163,11 +174,23 @@ class LeaseDesk:
         if self._leaving:
             # KCL reports for as long as it runs, and whoever reports is given leases
             self._table.forget_worker(self._own)
-        self._see()
+        self._make_room(self._see())
+        # the reports first: the next leader believes them as soon as it leads
+        for worker, report in self._fleet.dead_workers().items():
+            if self._table.clear_report(worker, report):
+                self._count("reports_cleared_total")
+                _log.warning("report of a dead worker cleared", extra={"worker": worker})
         leader = self._fleet.dead_leader()
         if leader is not None and self._table.clear_leader(leader):
             self._count("leaders_cleared_total")
             _log.warning("leader record cleared", extra={"leader": leader.owner})
+
+    def _make_room(self, look: Look) -> None:
+        before, self._done_with = self._done_with, look.done_with(self._own)
+        for shard in sorted(before & self._done_with):
+            if self._table.remove_finished(shard):
+                self._count("leases_removed_total")
+                _log.info("finished lease removed", extra={"shard": shard})
 
     def _see(self) -> Look:
         leases = {lease.shard: lease for lease in self._table.leases()}

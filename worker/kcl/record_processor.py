@@ -84,7 +84,8 @@ class ShardProcessor:
 
     def process_records(self, call: Any) -> None:
         def take() -> None:
-            self._pipeline.process([self._record(record) for record in call.records])
+            records = [self._record(record) for record in call.records]
+            self._pipeline.process(records, at_tip=call.millis_behind_latest == 0)
             self._settle(call, at_once=False)
 
         def work() -> None:

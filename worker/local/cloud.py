@@ -39,9 +39,9 @@ class Cloud:
         self._dynamodb = dynamodb
 
     @classmethod
-    def at(cls, endpoint_url: str) -> "Cloud":
-        """The cloud of the emulator that listens at `endpoint_url`."""
-        return cls(aws_client("kinesis", endpoint_url), aws_client("dynamodb", endpoint_url))
+    def at(cls, endpoint_url: str, kinesis_url: str | None = None) -> "Cloud":
+        """The cloud of the emulator at `endpoint_url`; its Kinesis may be another's, at `kinesis_url`."""
+        return cls(aws_client("kinesis", kinesis_url or endpoint_url), aws_client("dynamodb", endpoint_url))
 
     def create_stream(self, name: str, *, shards: int) -> None:
         """Creates a stream and returns when it is active; one of that name is left with the shards it has."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from worker.local.process import (
@@ -95,6 +96,18 @@ class Postgres:
         """Ends the postmaster as a crash would: its data need recovery at the next start."""
         self._process.kill()
 
+    def demand_password(self, role: str) -> None:
+        """Lets a role in by its password alone (scram-sha-256); returns when that is in force.
+
+        Who is not named needs none: only this user of the machine reaches the socket.
+        """
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f'local all "{role}" scram-sha-256\n{rules.read_text()}')
+        with psycopg.connect(self._url_of("postgres"), autocommit=True) as connection:
+            connection.execute("SELECT pg_reload_conf()")
+        without = make_conninfo(self._url_of("postgres"), user=role)
+        self._process.wait_until(lambda: not _lets_in(without), seconds=30)
+
     def remove(self) -> None:
         """Stops the server and deletes its data, wherever they are."""
         self.stop()
@@ -135,17 +148,21 @@ class Postgres:
         return [pid for pid in process_ids() if _is_server_in(self._data, pid)]
 
     def _answers(self) -> bool:
-        try:
-            psycopg.connect(self._url_of("postgres"), connect_timeout=5).close()
-        except psycopg.OperationalError:
-            return False
-        return True
+        return _lets_in(self._url_of("postgres"))
 
     def _ensure_database(self) -> None:
         with psycopg.connect(self._url_of("postgres"), autocommit=True) as connection:
             found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
             if found.rowcount == 0:
                 connection.execute(SQL("CREATE DATABASE {}").format(Identifier(DATABASE)))
+
+
+def _lets_in(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _unprivileged_account() -> pwd.struct_passwd | None:

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +20,14 @@ import orjson
 from worker.local.cloud import Cloud
 from worker.local.java import find_java
 from worker.local.keys import ensure_keys
-from worker.local.process import ServerProcess, StackError
+from worker.local.process import ServerProcess, StackError, reserved_port
 from worker.local.stack import Stack
 
 STREAM = "edu-analytics-local"
 APPLICATION = "edu-analytics-local"
 SHARDS = 2
 _STOP_SECONDS = 60.0
+_START_SECONDS = 60.0
 
 # Timers of a fleet of one on a laptop; production keeps KCL's patience.
 _FAST = {
@@ -61,14 +64,64 @@ class Task:
         self.process.kill()
 
 
-class Session:
-    """Starts everything with its state in `directory`; a context manager that leaves nothing running."""
+class Api:
+    """The API: its process, and where it listens."""
 
-    def __init__(self, directory: Path, report: Callable[[str], None] = lambda _line: None) -> None:
+    def __init__(self, process: ServerProcess, url: str, metrics_url: str) -> None:
+        self.process = process
+        self.url = url
+        self.metrics_url = metrics_url
+
+    def wait_until_ready(self) -> None:
+        """Until it answers.
+
+        Raises:
+            StackError: it ended, or did not answer in time.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if not self.process.running or time.monotonic() > deadline:
+                raise StackError(f"the API did not come up; see {self.process.log}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """SIGTERM; returns when it has answered what it had taken and ended."""
+        self.process.stop(by=signal.SIGTERM, grace=_STOP_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole process group."""
+        self.process.kill()
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2):  # noqa: S310 - our own loopback
+                return True
+        except OSError:
+            return False
+
+
+class Session:
+    """Starts everything with its state in `directory`; a context manager that leaves nothing running.
+
+    Args:
+        directory: where servers and tasks keep their state and logs.
+        report: hears in one line what has been reached.
+        settings: variables of the environment that differ from this session's own; with
+            `KINESIS_ENDPOINT_URL` the stream is made there.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        report: Callable[[str], None] = lambda _line: None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory.resolve()
         self._report = report
+        self._settings = settings or {}
         self.stack = Stack(self.directory / "stack", report=report)
         self._tasks: list[Task] = []
+        self._apis: list[Api] = []
         self.environment: Mapping[str, str] = {}
 
     def start(self) -> None:
@@ -79,11 +132,12 @@ class Session:
         """
         try:
             self.stack.start()
-            cloud = Cloud.at(self.stack.endpoints.aws_endpoint_url)
+            self.environment = self._environment()
+            kinesis_url = self.environment.get("KINESIS_ENDPOINT_URL")
+            cloud = Cloud.at(self.stack.endpoints.aws_endpoint_url, kinesis_url)
             cloud.create_stream(STREAM, shards=SHARDS)
             cloud.create_kcl_tables(APPLICATION)
             cloud.seed_leases(APPLICATION, STREAM)
-            self.environment = self._environment()
             self.run("migrate")
         except BaseException:
             self.stop()
@@ -92,9 +146,12 @@ class Session:
     def stop(self) -> None:
         """Stop the tasks, then the servers."""
         try:
+            for api in self._apis:
+                api.stop()
             for task in self._tasks:
                 task.stop()
         finally:
+            self._apis.clear()
             self._tasks.clear()
             self.stack.stop()
 
@@ -117,8 +174,39 @@ class Session:
         self._report(f"worker task {name!r} started, log in {process.log}")
         return task
 
-    def run(self, *verb: str) -> None:
-        """Run one verb of `python -m worker` to its end.
+    def start_api(self, settings: Mapping[str, str] | None = None) -> "Api":
+        """Start the API on a free port; returns when it answers.
+
+        Raises:
+            StackError: it did not come up.
+        """
+        with reserved_port() as port:
+            pass
+        with reserved_port() as metrics_port:
+            pass
+        environment = {
+            **self.environment,
+            "API_HOST": "127.0.0.1",
+            "API_PORT": str(port),
+            "METRICS_PORT": str(metrics_port),
+            **(settings or {}),
+        }
+        process = ServerProcess("api", self.directory / "log" / "api.log")
+        process.launch(
+            [sys.executable, "-m", "worker", "api"], directory=self.directory, environment=environment
+        )
+        api = Api(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics")
+        self._apis.append(api)
+        api.wait_until_ready()
+        self._report(f"the API answers at {api.url}")
+        return api
+
+    def token(self, subject: str, *arguments: str) -> str:
+        """A token of this stack; the arguments are those of `python -m worker token`."""
+        return self.run("token", subject, *arguments).strip()
+
+    def run(self, *verb: str) -> str:
+        """Run one verb of `python -m worker` to its end; what it printed.
 
         Raises:
             StackError: it failed; the message holds what it said.
@@ -132,6 +220,7 @@ class Session:
         )
         if done.returncode:
             raise StackError(f"python -m worker {' '.join(verb)} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
 
     def __enter__(self) -> Self:
         self.start()
@@ -158,4 +247,5 @@ class Session:
             "HEALTH_PORT": "0",
             "METRICS_PORT": "0",
             "JAVA_BIN": str(find_java()),
+            **self._settings,
         }

@@ -11,5 +11,9 @@ class CheckpointPolicy:
     interval: timedelta = timedelta(seconds=3)
 
     def due(self, last: datetime | None, now: datetime) -> bool:
-        """Whether a checkpoint may be made now, the last one having been made at `last`."""
-        return last is None or now - last >= self.interval
+        """Whether a checkpoint may be made now, the last one having been made at `last`.
+
+        A clock that was set back says nothing about how long ago that was, so one is due then: a checkpoint
+        too many costs a write, none until the clock has caught up costs as long a redelivery.
+        """
+        return last is None or not timedelta(0) <= now - last < self.interval

@@ -33,6 +33,7 @@ from worker.stream.failures import poisoned, without_poison
 from worker.stream.healing import Healing
 from worker.stream.projecting import plan, rebuilt
 from worker.stream.waiting import Waiting
+from worker.stream.watermark import Watermark
 from worker.stream.world import Policy, World
 
 __all__ = ["Pipeline", "Policy", "World"]
@@ -59,6 +60,7 @@ class Pipeline:
         self._policy = policy
         self._waiting = Waiting(world, policy)
         self._healing = Healing(source, world, policy, self._waiting)
+        self._watermark = Watermark(source, world.projection, world.now)
         self._committed = ORIGIN
         self._projected = ORIGIN
         self._checkpointed = ORIGIN
@@ -77,19 +79,25 @@ class Pipeline:
         self._healing.raise_floor(progress.projected)
         self._poison = progress.poison
 
-    def process(self, records: Sequence[Record]) -> None:
+    def process(self, records: Sequence[Record], *, at_tip: bool = False) -> None:
         """Take records all the way into ledger and projection; returns when they are there.
+
+        `at_tip` says that the stream had nothing after them.
 
         Raises:
             Fatal: the process must end before it reports these records as done.
         """
+        self._watermark.begin()
         self._heal()
         for batch in batches(self._source, records, self._decoder, self._policy.limits):
             self._journey(batch)
             self._alive()
         if records and not self._waiting.adrift:
             waited = self._now() - min(record.arrived_at for record in records)
-            self._metrics.observe("arrival_to_projected_seconds", waited.total_seconds())
+            # a clock behind the stream's would count back
+            self._metrics.observe("arrival_to_projected_seconds", max(0.0, waited.total_seconds()))
+        if self.settled:
+            self._watermark.done(records[-1].arrived_at if records else None, at_tip=at_tip)
 
     def settle(self, checkpointer: Checkpointer, *, at_once: bool = False) -> None:
         """Store how far the projection is: first the ledger's floor, then the stream's checkpoint.
@@ -113,10 +121,11 @@ class Pipeline:
         self._metrics.count("checkpoints_total", result="stored")
 
     def finish(self) -> None:
-        """Wait until everything processed is projected, however long Redis stays away."""
+        """End the source: wait until everything is projected, however long Redis stays away."""
         while not self.settled:
             self._waiting.pause_between(0, 1, ProjectionUnavailable("a sweep must come before the end"))
             self._heal(at_once=True)
+        self._watermark.end()
 
     @property
     def settled(self) -> bool:

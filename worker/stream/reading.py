@@ -1,15 +1,16 @@
-"""Reading one student's scores: from Redis, else from the ledger, mending what was missing on the way.
+"""Reading scores: from Redis, else from the ledger, mending what was missing on the way.
 
 A reader never waits for a writer. Where a writer's claim stands, it serves the ledger's answer and installs
 nothing; where nothing stands, it claims, rebuilds and installs by comparing with its own claim.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from worker.domain import window
 from worker.domain.errors import ProjectionUnavailable
 from worker.domain.window import HEADER_SIZE, UnknownFormat, Version, Window
-from worker.ports import Ledger, Projection, StateKey, Write
+from worker.ports import Ledger, LedgerState, Peeked, Projection, StateKey, Write
 from worker.stream.projecting import state_value
 
 
@@ -29,41 +30,66 @@ class ScoreReader:
         self._projection = projection
 
     def read(self, key: StateKey, at_least: Version | None = None) -> Read | None:
-        """The scores of one student in one course, None where the ledger has none.
+        """The scores of one student in one course; see `read_all`."""
+        return self.read_all([key], {} if at_least is None else {key: at_least}).get(key)
 
-        `at_least` is a version that the caller has seen in the ledger: a state of another version is mended
+    def read_all(
+        self, keys: Sequence[StateKey], at_least: Mapping[StateKey, Version] | None = None
+    ) -> Mapping[StateKey, Read]:
+        """The states of these keys; those that the ledger has none of are left out.
+
+        `at_least` holds versions that the caller has seen in the ledger: a state of another version is mended
         before it is served.
 
         Raises:
-            LedgerUnavailable: the state is not in Redis, and PostgreSQL is away.
+            LedgerUnavailable: a state is not in Redis, and PostgreSQL is away.
         """
         try:
-            peeked = self._projection.peek(key)
+            peeked = self._projection.peek(keys)
         except ProjectionUnavailable:
-            return self._from_ledger(key, None, degraded=True)
-        if peeked.value is None:
-            return self._from_ledger(key, peeked.claim)
-        version = window.version_of(peeked.value)
-        if at_least is None or version == at_least:
-            try:
-                return Read(window.unpack(peeked.value[HEADER_SIZE:]), version)
-            except UnknownFormat:
-                pass
-        return self._from_ledger(key, peeked.value[:HEADER_SIZE])
+            states = self._ledger.read(keys)
+            return {key: _of_ledger(state, degraded=True) for key, state in states.items()}
+        seen = at_least or {}
+        found: dict[StateKey, Read] = {}
+        rest: dict[StateKey, bytes | None] = {}
+        for key, look in zip(keys, peeked, strict=True):
+            read = _of_redis(look, seen.get(key))
+            if read is not None:
+                found[key] = read
+            else:
+                rest[key] = look.claim if look.value is None else look.value[:HEADER_SIZE]
+        return {**found, **self._mend(rest)} if rest else found
 
-    def _from_ledger(self, key: StateKey, expected: bytes | None, *, degraded: bool = False) -> Read | None:
-        state = self._ledger.read([key]).get(key)
-        value = b"" if state is None else state_value(state)
-        if expected is not None:
-            degraded = not self._install(Write(key, expected, value))
-        if state is None:
-            return None
-        return Read(window.unpack(value[HEADER_SIZE:]), state.version, degraded)
+    def _mend(self, expected: Mapping[StateKey, bytes | None]) -> Mapping[StateKey, Read]:
+        states = self._ledger.read(list(expected))
+        writes = [
+            Write(key, header, b"" if key not in states else state_value(states[key]))
+            for key, header in expected.items()
+            if header is not None
+        ]
+        degraded = bool(writes) and not self._install(writes)
+        return {key: _of_ledger(state, degraded=degraded) for key, state in states.items()}
 
-    def _install(self, write: Write) -> bool:
+    def _install(self, writes: Sequence[Write]) -> bool:
         """False only when Redis is away: losing to a writer is as good as winning."""
         try:
-            self._projection.install(write)
+            self._projection.install(writes)
         except ProjectionUnavailable:
             return False
         return True
+
+
+def _of_redis(look: Peeked, at_least: Version | None) -> Read | None:
+    if look.value is None:
+        return None
+    version = window.version_of(look.value)
+    if at_least is not None and version != at_least:
+        return None
+    try:
+        return Read(window.unpack(look.value[HEADER_SIZE:]), version)
+    except UnknownFormat:
+        return None
+
+
+def _of_ledger(state: LedgerState, *, degraded: bool) -> Read:
+    return Read(window.unpack(window.rebuild(state.attempts)), state.version, degraded)

@@ -14,7 +14,7 @@ class Backoff:
 
     def delays(self, chance: random.Random) -> Iterator[float]:
         """Endless delays, each uniform between nothing and a bound that doubles up to the maximum."""
-        bound = self.initial
+        bound = min(self.initial, self.maximum)
         while True:
             yield chance.uniform(0, bound)
             bound = min(bound * 2, self.maximum)

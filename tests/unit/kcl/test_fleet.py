@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from worker.kcl.fleet import Fleet, FleetPatience, Look, Stillness
-from worker.ports import Leader, Lease
+from worker.ports import SHARD_END, Leader, Lease
 
 PATIENCE = FleetPatience(heir=12, worker=20, leader=45, look=5)
 
@@ -111,6 +111,48 @@ def test_before_the_first_look_nothing_is_known() -> None:
     assert unknowing.unrenewed() == {}
     assert unknowing.leads_for() == 0
     assert not unknowing.has_room()
+    assert unknowing.dead_workers() == {}
+
+
+# --- the dead --------------------------------------------------------------------------------------------
+
+
+def reported(*looks: tuple[float, Mapping[str, int]]) -> Fleet:
+    return fleet(*[look(at, workers=workers) for at, workers in looks])
+
+
+def test_who_has_not_reported_for_20_seconds_is_dead_by_whichever_clock() -> None:
+    # looks     0    5    10   15   20
+    # ahead     600  600  600  600  600
+    # behind    -600 ... moves
+    looks = [(at, {"me": at, "ahead": 2_600, "behind": 1_400 + at}) for at in range(0, 25, 5)]
+    assert reported(*looks[:4]).dead_workers() == {}
+    assert reported(*looks).dead_workers() == {"ahead": 2_600}
+
+
+def test_our_own_report_is_not_ours_to_clear() -> None:
+    looks = [(at, {"me": 1, "a": 1}) for at in range(0, 25, 5)]
+    assert reported(*looks).dead_workers() == {"a": 1}
+
+
+def test_a_leaders_report_goes_together_with_its_record() -> None:
+    # looks    0    5    10   15   20   25   30
+    # report   a    a    a    a    a    a    a
+    # version  a    a    b    b    b    b    b
+    looks = [
+        look(at, workers={"boss": 1}, leader=("boss", "a" if at < 10 else "b")) for at in range(0, 35, 5)
+    ]
+    assert fleet(*looks[:6]).dead_leader() is None
+    assert fleet(*looks[:6]).dead_workers() == {}
+    assert fleet(*looks).dead_leader() == Leader("boss", "b")
+    assert fleet(*looks).dead_workers() == {"boss": 1}
+
+
+def test_an_outage_of_the_tables_is_nobody_s_death() -> None:
+    # looks    0    5   (outage: nobody could write)   65   70
+    looks = [(at, {"a": 1}) for at in (0, 5, 65, 70, 75, 80, 85)]
+    assert reported(*looks[:4]).dead_workers() == {}
+    assert reported(*looks).dead_workers() == {"a": 1}
 
 
 # --- the leader ------------------------------------------------------------------------------------------
@@ -199,3 +241,35 @@ def test_a_lease_that_is_being_handed_over_is_held_by_its_old_owner() -> None:
     seen = look(0, moving)
     assert seen.held_by("old") == [moving]
     assert seen.held_by("new") == []
+
+
+# --- finished shards -------------------------------------------------------------------------------------
+
+
+def finished(shard: str, *children: str, owner: str = "me") -> Lease:
+    return Lease(shard, owner, 9, SHARD_END, children=frozenset(children))
+
+
+def child(shard: str, *parents: str) -> Lease:
+    return Lease(shard, None, 0, "TRIM_HORIZON", parents=frozenset(parents))
+
+
+def test_a_split_shard_is_done_with_once_both_children_have_leases() -> None:
+    # the children need not have begun: they may be waiting for the room that the parent takes up
+    parent = finished("0", "2", "3")
+    assert look(0, parent, child("2", "0")).done_with("me") == frozenset()
+    assert look(0, parent, child("2", "0"), child("3", "0")).done_with("me") == {"0"}
+    assert look(0, parent, child("2", "0"), child("3", "0")).done_with("other") == frozenset()
+
+
+def test_of_a_merge_neither_parent_is_done_with_before_the_other() -> None:
+    """KCL cannot end a parent whose sister's lease is missing while its own is there."""
+    first, merged = finished("0", "2"), child("2", "0", "1")
+    assert look(0, first, lease("1", "me"), merged).done_with("me") == frozenset()
+    assert look(0, first, finished("1", "2", owner="other"), merged).done_with("me") == {"0"}
+    assert look(0, first, merged).done_with("me") == {"0"}, "the sister was done with before"
+
+
+def test_a_shard_that_goes_on_is_never_done_with() -> None:
+    assert look(0, lease("0", "me"), child("2", "0")).done_with("me") == frozenset()
+    assert look(0, finished("0")).done_with("me") == frozenset(), "its children are not known yet"

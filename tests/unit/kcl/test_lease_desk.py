@@ -13,7 +13,7 @@ from worker.adapters.memory import MemoryLeases
 from worker.kcl.fleet import Fleet, FleetPatience, Look
 from worker.kcl.lease_desk import LeaseDesk
 from worker.metrics import CounterName
-from worker.ports import Leader, Lease
+from worker.ports import SHARD_END, Leader, Lease
 
 PATIENCE_SECONDS = 20.0
 SHARDS = ("shardId-000000000000", "shardId-000000000001")
@@ -213,6 +213,32 @@ def test_a_leader_record_that_stands_still_is_cleared(scene: Scene) -> None:
     scene.look_at(45)
     scene.until(lambda: scene.tables.record is None)
     scene.until(lambda: scene.counted["leaders_cleared_total"] == 1)
+
+
+def test_a_finished_lease_goes_when_it_was_seen_twice_and_only_its_owner_removes_it(scene: Scene) -> None:
+    children = frozenset({"2", "3"})
+    mine, other = (
+        Lease(shard, owner, 9, SHARD_END, children=children) for shard, owner in (("0", "me"), ("1", "b"))
+    )
+    scene.tables.rows = {"0": mine, "1": other, "2": Lease("2", "me", 1, "TRIM_HORIZON")}
+    scene.look_at(0)
+    scene.look_at(5)
+    assert scene.tables.rows.keys() == {"0", "1", "2"}
+    scene.tables.rows["3"] = Lease("3", None, 0, "TRIM_HORIZON")
+    scene.until(lambda: scene.tables.rows.keys() == {"1", "2", "3"})
+    scene.until(lambda: scene.counted["leases_removed_total"] == 1)
+
+
+def test_the_report_of_a_dead_worker_is_cleared_and_that_of_a_live_one_is_not(scene: Scene) -> None:
+    scene.tables.reports = {"me": 1, "ahead": 9_999, "slow": 1}
+    for seconds in range(0, 20, 5):
+        scene.tables.reports["slow"] = seconds
+        scene.look_at(seconds)
+        assert "ahead" in scene.tables.reports
+    scene.tables.reports["slow"] = 20
+    scene.look_at(20)
+    scene.until(lambda: scene.tables.reports == {"me": 1, "slow": 20})
+    scene.until(lambda: scene.counted["reports_cleared_total"] == 1)
 
 
 def test_an_outage_is_told_once_a_minute_and_counted(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

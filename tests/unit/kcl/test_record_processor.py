@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -237,7 +237,11 @@ def test_a_ledger_behind_the_checkpoint_ends_the_process_before_it_says_a_word(
 def test_times_of_arrival_are_aware(world: World) -> None:
     seen: list[Record] = []
     world.hear(initialize())
-    world.processor._pipeline.process = seen.extend  # type: ignore[method-assign, assignment]
+
+    def take(records: Sequence[Record], *, at_tip: bool = False) -> None:
+        seen.extend(records)
+
+    world.processor._pipeline.process = take  # type: ignore[method-assign]
     moment = datetime(2026, 3, 2, 11, 59, 59, 123_000, tzinfo=UTC)
     world.hear(process(record(score_event(), arrived_at=moment)))
     assert seen == [record(score_event(), arrived_at=moment)]
@@ -505,7 +509,7 @@ class Heart:
 class Noisy:
     def __init__(self, pipeline): self._pipeline = pipeline
     def open(self, checkpoint): self.make_noise(); self._pipeline.open(checkpoint)
-    def process(self, records): self.make_noise(); self._pipeline.process(records)
+    def process(self, records, **more): self.make_noise(); self._pipeline.process(records, **more)
     def settle(self, *arguments, **named): self.make_noise(); self._pipeline.settle(*arguments, **named)
     def make_noise(self):
         print("noise null {}")
@@ -527,7 +531,8 @@ from worker.kcl.record_processor import ShardProcessor
 class Hangs:
     def __init__(self, pipeline): self._pipeline = pipeline
     def open(self, checkpoint): self._pipeline.open(checkpoint)
-    def process(self, records): threading.Event().wait() if records else self._pipeline.process(records)
+    def process(self, records, **more):
+        threading.Event().wait() if records else self._pipeline.process(records, **more)
     def settle(self, *arguments, **named): pass
 
 heart = HeartbeatSender(sys.argv[1], "shard")
@@ -655,7 +660,7 @@ def test_a_process_beats_while_the_daemon_asks_nothing_and_not_while_it_hangs(
 
 def test_a_fatal_error_is_the_end_without_a_status(child: Callable[..., Child]) -> None:
     broken = SHARD_PROCESS.replace(
-        "self.make_noise(); self._pipeline.process(records)", "raise KeyError('ada')"
+        "self.make_noise(); self._pipeline.process(records, **more)", "raise KeyError('ada')"
     )
     process_ = child(broken)
     process_.ask(initialize())

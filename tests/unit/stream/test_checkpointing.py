@@ -21,11 +21,19 @@ MICROSECOND = timedelta(microseconds=1)
         (NOW - timedelta(seconds=3) + MICROSECOND, False),
         (NOW - timedelta(seconds=3), True),
         (NOW - timedelta(days=1), True),
-        (NOW + timedelta(seconds=1), False),  # the clock was set back
+        (NOW + MICROSECOND, True),  # the clock was set back: by how much, nobody knows
+        (NOW + timedelta(minutes=10), True),
     ],
 )
 def test_at_most_one_every_three_seconds(last: datetime | None, *, due: bool) -> None:
     assert CheckpointPolicy().due(last, NOW) is due
+
+
+def test_a_clock_set_back_delays_no_checkpoint() -> None:
+    policy, set_back = CheckpointPolicy(), NOW - timedelta(minutes=10)
+    assert policy.due(NOW, set_back)
+    assert not policy.due(set_back, set_back + timedelta(seconds=1))  # from here on as ever
+    assert policy.due(set_back, set_back + policy.interval)
 
 
 @given(st.integers(1, 60_000), st.lists(st.integers(0, 20_000), max_size=60))

@@ -922,4 +922,4 @@ def test_a_state_of_a_row_that_is_gone_is_removed(scene: Scene, pipeline: Pipeli
     pipeline.process([record(event)])
     assert scene.projection.values == {}
     assert accounting(scene) == {"read": 1, "erased": 1}
-    assert scene.projection.install(Write(key_of(event), b"", None))
+    assert scene.projection.install([Write(key_of(event), b"", None)])[0]

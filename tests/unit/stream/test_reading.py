@@ -66,7 +66,7 @@ def test_a_writers_claim_is_left_alone(scene: Scene, read: Callable[..., Read]) 
 
 
 def test_another_readers_claim_is_left_alone(scene: Scene, read: Callable[..., Read]) -> None:
-    claim = scene.projection.peek(KEY).claim
+    claim = scene.projection.peek([KEY])[0].claim
     assert read(KEY) == expected(scene)
     assert scene.wire.since() == FROM_LEDGER
     assert scene.projection.values == {KEY: claim}

@@ -27,9 +27,13 @@ def test_the_bound_doubles_up_to_the_maximum() -> None:
     assert bounds == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0])
 
 
-@given(st.floats(0.001, 10), st.floats(0, 100), st.integers(0, 2**32))
-def test_every_delay_lies_between_nothing_and_its_bound(initial: float, more: float, seed: int) -> None:
-    backoff = Backoff(initial, initial + more)
+def test_no_delay_passes_the_maximum_not_even_the_first() -> None:
+    assert first(3, Backoff(initial=60, maximum=5), Highest()) == [5, 5, 5]
+
+
+@given(st.floats(0.001, 100), st.floats(0.001, 100), st.integers(0, 2**32))
+def test_every_delay_lies_between_nothing_and_its_bound(initial: float, maximum: float, seed: int) -> None:
+    backoff = Backoff(initial, maximum)
     delays = first(30, backoff, random.Random(seed))
     for delay, bound in zip(delays, first(30, backoff, Highest()), strict=True):
         assert 0 <= delay <= bound <= backoff.maximum

@@ -30,6 +30,7 @@ _KEEPALIVE: dict[str, Any] = {
 # reader that refuses writes, and a transaction that the server ended because its owner was paused.
 _PASSES = ("08", "25006", "25P02", "25P03", "28", "40", "53", "55", "57", "58", "XX")
 _POISON = "22"
+_REFUSED = "failed: FATAL:"
 
 
 def disposition(error: psycopg.Error) -> type[Exception]:
@@ -50,6 +51,19 @@ def _of_the_client(error: psycopg.Error) -> type[Exception]:
     if isinstance(error, psycopg.ProgrammingError | psycopg.NotSupportedError | psycopg.InterfaceError):
         return Fatal
     return LedgerUnavailable
+
+
+def _summary(error: psycopg.Error) -> str:
+    """The error without its text, which may quote data.
+
+    A refused connect has no SQLSTATE here. Its text is the server's, who has seen no data yet, and an
+    operator needs it: a wrong password and a server that starts up look the same otherwise.
+    """
+    told = f"SQLSTATE {error.sqlstate}"
+    if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
+        _, refused, reason = str(error).partition(_REFUSED)
+        told = reason.strip().partition("\n")[0] if refused else "no SQLSTATE"
+    return f"{type(error).__name__} ({told})"
 
 
 class Session:
@@ -82,8 +96,7 @@ class Session:
             kind = disposition(error)
             if kind is not PoisonBatch:
                 self.close()
-            summary = f"{type(error).__name__} (SQLSTATE {error.sqlstate})"
-            raise kind(summary) from None
+            raise kind(_summary(error)) from None
 
     def close(self) -> None:
         """Drop the connection; the next use opens another."""

@@ -8,8 +8,8 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 @functools.cache
-def statements() -> dict[str, bytes]:
-    """Every statement of `sql/ledger.sql` by name."""
-    text = resources.files("worker").joinpath("sql/ledger.sql").read_text()
+def statements(file: str = "ledger") -> dict[str, bytes]:
+    """Every statement of one file in `sql/` by name."""
+    text = resources.files("worker").joinpath(f"sql/{file}.sql").read_text()
     _, *parts = _NAME.split(text)
     return {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}

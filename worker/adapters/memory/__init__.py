@@ -3,6 +3,8 @@
 They serve unit tests, which need no server then, and show in few lines what a port demands.
 """
 
+from worker.adapters.memory.classes import MemoryClasses
+from worker.adapters.memory.disclosures import MemoryDisclosures
 from worker.adapters.memory.edges import (
     MemoryCheckpointer,
     MemoryMetrics,
@@ -12,13 +14,17 @@ from worker.adapters.memory.edges import (
 from worker.adapters.memory.leases import MemoryLeases
 from worker.adapters.memory.ledger import MemoryLedger
 from worker.adapters.memory.projection import MemoryProjection
+from worker.adapters.memory.records import MemoryRecords
 
 __all__ = [
     "MemoryCheckpointer",
+    "MemoryClasses",
+    "MemoryDisclosures",
     "MemoryLeases",
     "MemoryLedger",
     "MemoryMetrics",
     "MemoryProducer",
     "MemoryProjection",
+    "MemoryRecords",
     "MemoryVault",
 ]

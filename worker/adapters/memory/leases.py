@@ -33,6 +33,14 @@ class MemoryLeases:
             )
             return True
 
+    def remove_finished(self, shard: str) -> bool:
+        self._reach()
+        with self._lock:
+            if shard not in self.rows or not self.rows[shard].finished:
+                return False
+            del self.rows[shard]
+            return True
+
     def workers(self) -> Mapping[str, int]:
         self._reach()
         return dict(self.reports)
@@ -40,6 +48,14 @@ class MemoryLeases:
     def forget_worker(self, worker: str) -> None:
         self._reach()
         self.reports.pop(worker, None)
+
+    def clear_report(self, worker: str, report: int) -> bool:
+        self._reach()
+        with self._lock:
+            if self.reports.get(worker) != report:
+                return False
+            del self.reports[worker]
+            return True
 
     def leader(self) -> Leader | None:
         self._reach()

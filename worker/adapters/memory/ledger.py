@@ -31,6 +31,7 @@ from worker.ports import (
 class _Row(NamedTuple):
     event: ScoreEvent
     register: Register
+    revision: int = 0
 
     @property
     def attempt(self) -> Attempt:
@@ -139,6 +140,21 @@ class MemoryLedger:
         self._reach()
         return dict(self._progress)
 
+    def standing(self, key: StateKey) -> Mapping[int, tuple[ScoreEvent, int]]:
+        """The attempts of one state by their register's key, each with how often it was revised."""
+        self._reach()
+        with self._lock:
+            rows = self._rows.get(key, {})
+            return {
+                at: (row.event, row.revision) for at, row in rows.items() if row.event.kind is Kind.SCORED
+            }
+
+    def current(self) -> Mapping[StateKey, Version]:
+        """Every state's version."""
+        self._reach()
+        with self._lock:
+            return dict(self._versions)
+
     @contextmanager
     def sweep_turn(self) -> Iterator[bool]:
         self._reach()
@@ -172,11 +188,12 @@ class MemoryLedger:
         if row is not None and row.register.check != register.check:
             self._bury(source, _letter(delivered, Reason.KEY_COLLISION))
             return Outcome.DEAD_LETTERED
-        if row is not None and order_of(*row) >= order_of(*mine):
+        if row is not None and order_of(row.event, row.register) >= order_of(event, register):
             if delivered.position <= committed:
                 return Outcome.REDELIVERED
-            return Outcome.DUPLICATE if order_of(*row) == order_of(*mine) else Outcome.SUPERSEDED
-        rows[register.key] = mine
+            same = order_of(row.event, row.register) == order_of(event, register)
+            return Outcome.DUPLICATE if same else Outcome.SUPERSEDED
+        rows[register.key] = mine if row is None else mine._replace(revision=row.revision + 1)
         if row is not None or event.kind is not Kind.SCORED:
             inserts[delivered.key] = None
         else:

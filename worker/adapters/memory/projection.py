@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
 from worker.domain.position import Position
@@ -17,6 +18,7 @@ class MemoryProjection:
         self.away = False
         self.values: dict[StateKey, bytes] = {}
         self.marks: dict[Source, Position] = {}
+        self.waters: dict[Source, datetime] = {}
         self.chain: bytes | None = None
         self._tokens = itertools.count()
         self._lock = threading.RLock()
@@ -42,18 +44,31 @@ class MemoryProjection:
             self.marks[source] = reach if seen is None else max(seen, reach)
             return True
 
-    def peek(self, key: StateKey) -> Peeked:
+    def peek(self, keys: Sequence[StateKey]) -> Sequence[Peeked]:
         self._reach()
+        return [self._peek(key) for key in keys]
+
+    def _peek(self, key: StateKey) -> Peeked:
         with self._lock:
             if key in self.values:
                 return Peeked(self._state(key), None)
             claim = self.values[key] = self._claim()
             return Peeked(None, claim)
 
-    def install(self, write: Write) -> bool:
+    def install(self, writes: Sequence[Write]) -> Sequence[bool]:
         self._reach()
         with self._lock:
-            return self._apply(write, absence_deletes=False)
+            return [self._apply(write, absence_deletes=False) for write in writes]
+
+    def watermarks(self) -> Mapping[Source, datetime]:
+        self._reach()
+        return dict(self.waters)
+
+    def set_watermark(self, source: Source, moment: datetime | None) -> None:
+        self._reach()
+        self.waters.pop(source, None)
+        if moment is not None:
+            self.waters[source] = moment
 
     def states(self, keys: Sequence[StateKey]) -> list[bytes | None]:
         """The states as they stand, without claiming."""

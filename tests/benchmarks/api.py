@@ -1,0 +1,222 @@
+"""`python -m tests.benchmarks.api`: what a request and an event cost the API, and how long readers wait.
+
+The service runs on one core, everything else on the others: the load, PostgreSQL, Valkey, the emulator. Each
+figure is measured several times and the median is told; the load's own CPU stands apart.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.http_load import Outcome, Plan, request
+from worker import wiring
+from worker.local.sending import Native, Sender
+from worker.local.session import Api, Session
+from worker.local.watching import position, wait_for
+from worker.settings import load
+
+STUDENTS, COURSES, ATTEMPTS = 2_000, 20, 20
+BATCH = 500
+
+
+class Figures(msgspec.Struct):
+    """The medians of all rounds; times in seconds."""
+
+    reads_per_second: float
+    read_p50: float
+    read_p99: float
+    service_cpu_per_read: float
+    events_per_second: float
+    events_per_core_second: float
+    load_cpu_share_reads: float
+    load_cpu_share_events: float
+    statuses: dict[str, int]
+    machine: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; 0 when every request was answered well, 1 when not, 2 wrong arguments."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.api", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15, help="of each round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=1_000, help="reads a second (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    arguments = parser.parse_args(argv)
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    with tempfile.TemporaryDirectory(prefix="edu-bench-") as folder, Session(Path(folder)) as session:
+        try:
+            figures = measure(session, arguments.seconds, arguments.rounds, arguments.rate, console.print)
+        finally:
+            session.remove()
+    console.print(_table(figures))
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2))
+    return 0 if set(figures.statuses) <= {"200", "202"} else 1
+
+
+def measure(
+    session: Session, seconds: float, rounds: int, rate: float, say: Callable[[str], None]
+) -> Figures:
+    """All rounds on one running stack."""
+    task = session.start_task()
+    edges = wiring.edges(load(session.environment))
+    events = _history(random.Random(1))
+    say(f"sending {len(events):,} events to read from")
+    sender = Sender(edges, lambda: datetime.now(UTC))
+    sender.send(events)
+    wait_for(
+        lambda: position(edges.ledger).accounting.read >= len(events) and position(edges.ledger).projected,
+        task,
+        seconds=300,
+        what="states to read",
+    )
+    edges.close()
+    task.stop()
+    api = session.start_api({"LINGER_MILLIS": "5"})
+    _apart(api)
+    reads, writes = _reads(session), _writes(session, events)
+    rounds_of_reads: list[tuple[Outcome, float]] = []
+    rounds_of_writes: list[tuple[Outcome, float]] = []
+    _load(api, reads, connections=64, per_second=rate, seconds=3)  # everything is warm and cached then
+    for number in range(rounds):
+        say(f"round {number + 1} of {rounds}")
+        rounds_of_reads.append(_load(api, reads, connections=64, per_second=rate, seconds=seconds))
+        rounds_of_writes.append(_load(api, writes, connections=8, per_second=0, seconds=seconds))
+    return _figures(rounds_of_reads, rounds_of_writes)
+
+
+def _figures(reads: Sequence[tuple[Outcome, float]], writes: Sequence[tuple[Outcome, float]]) -> Figures:
+    statuses: dict[str, int] = {}
+    for outcome, _ in (*reads, *writes):
+        for status, count in outcome.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
+    events = [(BATCH * len(outcome.latencies), outcome, cpu) for outcome, cpu in writes]
+    return Figures(
+        reads_per_second=_median(len(o.latencies) / o.wall_seconds for o, _ in reads),
+        read_p50=_median(o.quantile(0.5) for o, _ in reads),
+        read_p99=_median(o.quantile(0.99) for o, _ in reads),
+        service_cpu_per_read=_median(cpu / len(o.latencies) for o, cpu in reads),
+        events_per_second=_median(count / o.wall_seconds for count, o, _ in events),
+        events_per_core_second=_median(count / cpu for count, _, cpu in events),
+        load_cpu_share_reads=_median(o.cpu_seconds / o.wall_seconds for o, _ in reads),
+        load_cpu_share_events=_median(o.cpu_seconds / o.wall_seconds for o, _ in writes),
+        statuses=statuses,
+        machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+    )
+
+
+def _median(values: Iterable[float]) -> float:
+    return float(statistics.median(values))
+
+
+def _load(
+    api: Api, requests: list[bytes], *, connections: int, per_second: float, seconds: float
+) -> tuple[Outcome, float]:
+    """One round: what the load saw, and the CPU seconds of the service meanwhile."""
+    host, port = api.url.removeprefix("http://").split(":")
+    plan = Plan(host, int(port), requests, connections, per_second, seconds)
+    before = _cpu(api)
+    command = [sys.executable, "-m", "tests.benchmarks.http_load"]
+    done = subprocess.run(command, input=msgspec.msgpack.encode(plan), stdout=subprocess.PIPE, check=True)
+    outcome = msgspec.msgpack.decode(done.stdout, type=Outcome)
+    return outcome, _cpu(api) - before
+
+
+def _family(api: Api) -> list[psutil.Process]:
+    assert api.process.pid is not None
+    parent = psutil.Process(api.process.pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def _cpu(api: Api) -> float:
+    return sum(float(times.user + times.system) for times in (p.cpu_times() for p in _family(api)))
+
+
+def _apart(api: Api) -> None:
+    """The service on the first core, everything else of ours on the others, where there are others."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return
+    ours = {p.pid for p in _family(api)}
+    for process in psutil.Process().children(recursive=True):
+        for thread in process.threads():
+            os.sched_setaffinity(thread.id, cores[:1] if process.pid in ours else cores[1:])
+    os.sched_setaffinity(0, cores[1:])
+
+
+def _history(chance: random.Random) -> list[Native]:
+    begun = datetime.now(UTC) - timedelta(days=20)
+    return [
+        {
+            "student_id": f"student-{student}",
+            "course_id": f"course-{student % COURSES}",
+            "item_id": f"quiz-{number}",
+            "attempt": 1,
+            "score": chance.randrange(101),
+            "max_score": 100,
+            "occurred_at": (begun + timedelta(days=number, seconds=student)).isoformat(),
+        }
+        for number in range(ATTEMPTS)
+        for student in range(STUDENTS)
+    ]
+
+
+def _reads(session: Session) -> list[bytes]:
+    """Teachers reading single students: each read is recorded."""
+    courses = [argument for n in range(COURSES) for argument in ("--course", f"course-{n}")]
+    token = session.token("teacher", "--role", "teacher", *courses)
+    headers = {"Authorization": f"Bearer {token}"}
+    order = random.Random(2).sample(range(STUDENTS), STUDENTS)
+    return [
+        request("GET", f"/metrics?student_id=student-{n}&course_id=course-{n % COURSES}", headers)
+        for n in order
+    ]
+
+
+def _writes(session: Session, events: Sequence[Native]) -> list[bytes]:
+    token = session.token("lms", "--role", "producer")
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    mixed = random.Random(3).sample(list(events), len(events))
+    return [
+        request("POST", "/students", headers, json.dumps(mixed[start : start + BATCH]).encode())
+        for start in range(0, len(mixed), BATCH)
+    ]
+
+
+def _table(figures: Figures) -> Table:
+    table = Table(title=time.strftime("the API on one core, %Y-%m-%d") + f", {figures.machine}")
+    table.add_column("measured")
+    table.add_column("figure", justify="right")
+    for name, value in (
+        ("reads a second, each recorded as a disclosure", f"{figures.reads_per_second:,.0f}"),
+        ("read p50", f"{figures.read_p50 * 1000:.1f} ms"),
+        ("read p99", f"{figures.read_p99 * 1000:.1f} ms"),
+        ("service CPU a read", f"{figures.service_cpu_per_read * 1e6:,.0f} µs"),
+        (f"events a second in batches of {BATCH}", f"{figures.events_per_second:,.0f}"),
+        ("events a second of service CPU", f"{figures.events_per_core_second:,.0f}"),
+        ("the load's own CPU, reading", f"{figures.load_cpu_share_reads:.0%} of a core"),
+        ("the load's own CPU, sending", f"{figures.load_cpu_share_events:.0%} of a core"),
+        ("answers", ", ".join(f"{n:,} times {status}" for status, n in sorted(figures.statuses.items()))),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""Class figures for many readers: computed by one process, served by all.
+
+Reading every state of a course for every request would cost more than all events do. So a class that
+somebody looks at is computed from its states every few seconds by whichever process holds the turn, kept in
+Redis, and read from there; a class that nobody has looked at for a while costs nothing.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeVar
+from uuid import UUID
+
+import msgspec
+import zstandard
+
+from worker.api.desk import Clerk
+from worker.domain import window
+from worker.domain.classroom import Classroom, Publication, Ranking, classroom, publish
+from worker.domain.errors import ProjectionUnavailable, Unavailable
+from worker.domain.risk import Thresholds
+from worker.domain.window import Version, Window
+from worker.logs import redact
+from worker.ports import StateKey
+from worker.reads import Days, Item, Records
+from worker.stream.reading import ScoreReader
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_PAGE = 1_000
+_WANTED_SECONDS = 600
+_OLDEST = timedelta(seconds=60)
+_LOCAL_SECONDS = 1.0
+"""How long a process serves what it has decoded without asking Redis again."""
+
+
+class Room(msgspec.Struct, frozen=True):
+    """A class with all that its views need; `stamp` tells whether any state has changed since."""
+
+    classroom: Classroom
+    items: list[Item]
+    sealed: dict[str, bytes]
+    versions: dict[str, str]
+    stamp: str
+
+
+class Rules(NamedTuple):
+    """The settings of class figures: at-risk thresholds, and from which ratio an attempt is correct."""
+
+    thresholds: Thresholds = Thresholds()
+    correct_from: float = 0.5
+
+
+class _Held(NamedTuple):
+    until: float
+    value: object
+
+
+class Classes:
+    """Gives rooms and rankings; its methods block, with a clerk, and may be called by any thread.
+
+    Args:
+        rules: how figures are judged.
+        now: the present, aware.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, rules: Rules, now: Callable[[], datetime], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rules = rules
+        self._now = now
+        self._clock = clock
+        self._local: dict[tuple[str, str], _Held] = {}
+        self._making: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def held(self, kind: str, course_id: str) -> object | None:
+        """What this process served a moment ago; never blocks."""
+        found = self._local.get((kind, course_id))
+        return found.value if found is not None and self._clock() < found.until else None
+
+    def room(self, clerk: Clerk, course_id: str) -> Room | None:
+        """The class, None where the course has no learner.
+
+        Raises:
+            LedgerUnavailable: it must be computed, and PostgreSQL is away.
+        """
+        return self._shared(clerk, course_id, "room", Room)
+
+    def ranking(self, clerk: Clerk, course_id: str) -> Ranking | None:
+        """The means of the class, for a percentile; None where the course has no learner.
+
+        Raises:
+            LedgerUnavailable: it must be computed, and PostgreSQL is away.
+        """
+        return self._shared(clerk, course_id, "ranking", Ranking)
+
+    def published(self, clerk: Clerk, course_id: str) -> Publication | None:
+        """What may be shown of the class to people without row access."""
+        room = self.room(clerk, course_id)
+        if room is None:
+            return None
+        last = clerk.records.publication(course_id)
+        current = publish(room.classroom, {UUID(k): v for k, v in room.versions.items()}, last)
+        if current is last or clerk.records.publish(current, last):
+            return current
+        # another process was first: two of them made from the same one could differ by few
+        return clerk.records.publication(course_id)
+
+    def past(self, records: Records, course_id: str, days: Days, as_of: datetime) -> Room | None:
+        """The class from the ledger alone: attempts of these days and not after `as_of`."""
+        attempts = records.attempts_of(course_id, None, days, as_of)
+        if not attempts:
+            return None
+        windows = {key: window.unpack(window.rebuild(found)) for key, found in attempts.items()}
+        items = records.items(course_id, days, as_of, self._rules.correct_from)
+        sealed = records.sealed_ids(list(attempts))
+        figures = classroom(course_id, windows, as_of, self._rules.thresholds)
+        return _room(figures, items=items, sealed=sealed, versions={}, stamp="")
+
+    def refresh(self, clerk: Clerk) -> int:
+        """Compute again what is wanted and has changed, if the turn is ours; how many were.
+
+        Raises:
+            Unavailable: a dependency is away; nothing is lost.
+        """
+        with clerk.records.class_turn() as mine:
+            if not mine:
+                return 0
+            courses = clerk.classes.wanted(_WANTED_SECONDS)
+            stamps = clerk.records.course_stamps(courses)
+            made = 0
+            for course in courses:
+                kept = _decode(clerk.classes.get("room", course), Room)
+                if kept is None or self._outdated(kept, stamps.get(course)):
+                    self._make(clerk, course)
+                    made += 1
+            return made
+
+    def _outdated(self, kept: Room, stamp: str | None) -> bool:
+        age = self._now() - kept.classroom.as_of
+        return kept.stamp != stamp or kept.classroom.degraded or age > _OLDEST
+
+    def _shared(self, clerk: Clerk, course_id: str, kind: str, form: type[T]) -> T | None:
+        found = self.held(kind, course_id)
+        if isinstance(found, form):
+            return found
+        with self._one_at_a_time(course_id):
+            found = self.held(kind, course_id)
+            if isinstance(found, form):
+                return found
+            try:
+                kept = _decode(clerk.classes.get(kind, course_id), form)
+            except ProjectionUnavailable:
+                kept = None
+            if kept is None:
+                room = self._make(clerk, course_id)
+                made: object | None = room if form is Room or room is None else room.classroom.ranking
+                kept = made if isinstance(made, form) else None
+            if kept is not None:
+                self._local[kind, course_id] = _Held(self._clock() + _LOCAL_SECONDS, kept)
+                self._want(clerk, course_id)
+            return kept
+
+    def _want(self, clerk: Clerk, course_id: str) -> None:
+        """Only a course that is there: names that somebody tries must not cost a look every few seconds."""
+        try:
+            clerk.classes.want(course_id)
+        except ProjectionUnavailable as error:
+            _log.info("a wanted class not noted", extra={"error": redact(error)})
+
+    def _make(self, clerk: Clerk, course_id: str) -> Room | None:
+        room = _from_states(course_id, clerk.reader, clerk.records, self._now(), self._rules)
+        if room is None:
+            return None
+        try:
+            clerk.classes.put("room", course_id, _encode(room))
+            clerk.classes.put("ranking", course_id, _encode(room.classroom.ranking))
+        except ProjectionUnavailable as error:
+            _log.info("class figures not shared", extra={"error": redact(error)})
+        return room
+
+    def _one_at_a_time(self, course_id: str) -> threading.Lock:
+        with self._lock:
+            if max(len(self._local), len(self._making)) > _PAGE:
+                self._local = {k: held for k, held in self._local.items() if self._clock() < held.until}
+                self._making = {course: lock for course, lock in self._making.items() if lock.locked()}
+            return self._making.setdefault(course_id, threading.Lock())
+
+
+def _from_states(
+    course_id: str, reader: ScoreReader, records: Records, now: datetime, rules: Rules
+) -> Room | None:
+    learners = records.held(course_id)
+    if not learners:
+        return None
+    stamp = records.course_stamps([course_id]).get(course_id, "")
+    windows: dict[UUID, Window] = {}
+    versions: dict[UUID, Version] = {}
+    degraded = False
+    for start in range(0, len(learners), _PAGE):
+        page = learners[start : start + _PAGE]
+        found = reader.read_all([StateKey(held.student_key, course_id) for held in page])
+        for key, read in found.items():
+            windows[key.student_key], versions[key.student_key] = read.window, read.version
+            degraded = degraded or read.degraded
+    sealed = {held.student_key: held.sealed_id for held in learners if held.sealed_id is not None}
+    items = records.items(course_id, Days(), None, rules.correct_from)
+    figures = classroom(course_id, windows, now, rules.thresholds)
+    if degraded:
+        figures = msgspec.structs.replace(figures, degraded=True)
+    return _room(figures, items=items, sealed=sealed, versions=versions, stamp=stamp)
+
+
+def _room(
+    figures: Classroom,
+    *,
+    items: Sequence[Item],
+    sealed: Mapping[UUID, bytes],
+    versions: Mapping[UUID, Version],
+    stamp: str,
+) -> Room:
+    return Room(
+        classroom=figures,
+        items=list(items),
+        sealed={str(key): value for key, value in sealed.items()},
+        versions={str(key): f"{version.birth}.{version.number}" for key, version in versions.items()},
+        stamp=stamp,
+    )
+
+
+def _encode(value: object) -> bytes:
+    return zstandard.ZstdCompressor(level=1).compress(msgspec.msgpack.encode(value))
+
+
+def _decode(body: bytes | None, form: type[T]) -> T | None:
+    """None also for what another version of the software wrote."""
+    if body is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(body), type=form)
+    except (msgspec.DecodeError, zstandard.ZstdError):
+        return None
+
+
+def quietly(step: Callable[[], T]) -> T | None:
+    """A figure that is only an addition is left out while its dependency is away."""
+    try:
+        return step()
+    except Unavailable:
+        return None

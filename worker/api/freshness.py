@@ -1,0 +1,64 @@
+"""How far the projection is behind the stream: the oldest watermark over the shards that are open."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from worker.domain.errors import ProjectionUnavailable, StreamUnavailable
+from worker.ports import Source
+
+
+class Freshness:
+    """Knows the watermarks of a moment ago.
+
+    Args:
+        watermarks: gives them; blocks.
+        sources: gives the open shards as sources; blocks.
+        now: the present, aware.
+    """
+
+    def __init__(
+        self,
+        watermarks: Callable[[], Mapping[Source, datetime]],
+        sources: Callable[[], frozenset[Source]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._watermarks = watermarks
+        self._sources = sources
+        self._now = now
+        self._open: frozenset[Source] = frozenset()
+        self._known: Mapping[Source, datetime] = {}
+        self.redis_answers = False
+
+    def look_at_shards(self) -> None:
+        """Ask the stream which shards are open; what was known stays where it does not answer."""
+        try:
+            self._open = self._sources()
+        except StreamUnavailable:
+            return
+
+    def look(self) -> None:
+        """Read the watermarks; none are known while Redis is away."""
+        try:
+            self._known = self._watermarks()
+            self.redis_answers = True
+        except ProjectionUnavailable:
+            self._known = {}
+            self.redis_answers = False
+
+    @property
+    def stale_seconds(self) -> float | None:
+        """Seconds since everything was projected; None where a shard's watermark is not known."""
+        ages = self.ages
+        known = [age for age in ages.values() if age is not None]
+        return max(known) if ages and len(known) == len(ages) else None
+
+    @property
+    def ages(self) -> Mapping[Source, float | None]:
+        """The age of each open shard's watermark in seconds."""
+        now = self._now()
+        return {
+            source: max(0.0, round((now - self._known[source]).total_seconds(), 3))
+            if source in self._known
+            else None
+            for source in sorted(self._open)
+        }

@@ -1,0 +1,189 @@
+"""One student's scores, in one course or in all of them, now or at an earlier moment."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from worker.api.access import Caller, Grant
+from worker.api.answers import InCourse, Point, StudentCourses, StudentInCourse
+from worker.api.classes import Classes, Room
+from worker.api.desk import Clerk, Desk
+from worker.api.freshness import Freshness
+from worker.api.problems import Away, NotFound
+from worker.domain.classroom import Ranking, percentile_of
+from worker.domain.errors import Unavailable
+from worker.domain.event import from_micros
+from worker.domain.risk import Thresholds, at_risk
+from worker.domain.score import MICRO, CourseScores, scores
+from worker.domain.window import Window, rebuild, unpack
+from worker.ports import StateKey
+from worker.reads import Days, Disclosure
+
+_NOBODY = "no such student here; check the student id and the course"
+
+
+class Asked(NamedTuple):
+    """A read by somebody: who, under which grant, why, and of which student."""
+
+    caller: Caller
+    grant: Grant
+    purpose: str | None
+    student_id: str
+    student_key: UUID
+
+
+def disclosure(asked: Asked, what: str, course_id: str | None, at: datetime) -> Disclosure | None:
+    """What must be recorded before the answer leaves; nothing for the own record."""
+    if asked.grant.own:
+        return None
+    subject, role = asked.caller.subject, asked.grant.role.value
+    return Disclosure(at, subject, role, what, course_id, asked.purpose, [asked.student_key])
+
+
+class Scores:
+    """Answers about one student.
+
+    Args:
+        desk: the way to the records.
+        classes: gives percentiles.
+        freshness: how far the projection is behind.
+        thresholds: of the at-risk rules.
+        now: the present, aware.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        classes: Classes,
+        freshness: Freshness,
+        thresholds: Thresholds,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._desk = desk
+        self._classes = classes
+        self._freshness = freshness
+        self._thresholds = thresholds
+        self._now = now
+
+    async def in_course(self, asked: Asked, course_id: str, as_of: datetime | None) -> StudentInCourse:
+        """One student in one course.
+
+        Raises:
+            NotFound: the ledger has nothing of this student there.
+        """
+        moment = self._now()
+        key = StateKey(asked.student_key, course_id)
+        seen = disclosure(asked, "scores", course_id, moment)
+        if as_of is not None:
+            if seen is not None:
+                await self._desk.record(seen)
+            window, ranking = await self._desk.work(lambda clerk: self._past(clerk, key, as_of))
+            moment, degraded = as_of, False
+        else:
+            found = (await self._desk.read([key], seen)).get(key)
+            window, degraded = (None, False) if found is None else (found.window, found.degraded)
+            ranking = await self._ranking(course_id) if window is not None else None
+        if window is None:
+            raise NotFound(_NOBODY)
+        line = self._line(course_id, scores(window, moment), ranking)
+        return StudentInCourse(
+            student_id=asked.student_id,
+            student_key=asked.student_key,
+            as_of=moment,
+            stale_seconds=self._freshness.stale_seconds,
+            degraded=degraded,
+            window=[Point(from_micros(occurred), ratio / MICRO) for occurred, ratio, _ in window.ring],
+            **{name: getattr(line, name) for name in line.__struct_fields__},
+        )
+
+    async def everywhere(self, asked: Asked, as_of: datetime | None) -> StudentCourses:
+        """All courses of a student that the grant reaches.
+
+        Raises:
+            NotFound: there is none.
+        """
+        moment = self._now()
+        seen = disclosure(asked, "scores", None, moment)
+        courses = await self._desk.work(lambda clerk: list(clerk.records.courses_of(asked.student_key)))
+        keys = [
+            StateKey(asked.student_key, course)
+            for course in courses
+            if asked.grant.courses is None or course in asked.grant.courses
+        ]
+        if not keys:
+            raise NotFound(_NOBODY)
+        degraded = False
+        windows: Mapping[StateKey, Window]
+        if as_of is None:
+            found = await self._desk.read(keys, seen)
+            windows = {key: read.window for key, read in found.items()}
+            degraded = any(read.degraded for read in found.values())
+        else:
+            if seen is not None:
+                await self._desk.record(seen)
+            windows, moment = await self._desk.work(lambda clerk: _then(clerk, keys, as_of)), as_of
+        lines = []
+        for key in keys:
+            if key in windows:
+                ranking = await self._ranking(key.course_id) if as_of is None else None
+                lines.append(self._line(key.course_id, scores(windows[key], moment), ranking))
+        if not lines:
+            raise NotFound(_NOBODY)
+        means = [line.mean_last_n for line in lines if line.mean_last_n is not None]
+        return StudentCourses(
+            student_id=asked.student_id,
+            student_key=asked.student_key,
+            as_of=moment,
+            stale_seconds=self._freshness.stale_seconds,
+            degraded=degraded,
+            mean_of_course_means=sum(means) / len(means) if means else None,
+            courses=lines,
+        )
+
+    async def _ranking(self, course_id: str) -> Ranking | None:
+        held = self._classes.held("ranking", course_id)
+        if isinstance(held, Ranking):
+            return held
+        try:
+            return await self._desk.work(lambda clerk: self._classes.ranking(clerk, course_id))
+        except (Unavailable, Away):
+            return None  # a percentile is only an addition
+
+    def _past(self, clerk: Clerk, key: StateKey, as_of: datetime) -> tuple[Window | None, Ranking | None]:
+        window = _then(clerk, [key], as_of).get(key)
+        if window is None:
+            return None, None
+        room: Room | None = self._classes.past(clerk.records, key.course_id, Days(), as_of)
+        return window, None if room is None else room.classroom.ranking
+
+    def _line(self, course_id: str, figures: CourseScores, ranking: Ranking | None) -> InCourse:
+        percentile = None if ranking is None else percentile_of(figures, ranking)
+        return InCourse(
+            course_id=course_id,
+            definition=figures.definition,
+            attempts_total=figures.attempts_total,
+            attempts_scored=figures.attempts_scored,
+            attempts_window=figures.attempts_window,
+            mean_last_n=figures.mean_last_n,
+            mean_last_7d=figures.mean_last_7d,
+            mean_last_30d=figures.mean_last_30d,
+            ewma=figures.ewma,
+            latest=figures.latest,
+            best=figures.best,
+            trend=figures.trend,
+            last_activity_at=figures.last_activity_at,
+            provisional=figures.provisional,
+            over_max=figures.over_max,
+            percentile_in_course=percentile,
+            at_risk=at_risk(figures, percentile, self._thresholds),
+        )
+
+
+def _then(clerk: Clerk, keys: list[StateKey], as_of: datetime) -> Mapping[StateKey, Window]:
+    found = {}
+    for key in keys:
+        attempts = clerk.records.attempts_of(key.course_id, key.student_key, Days(), as_of)
+        if attempts:
+            found[key] = unpack(rebuild(attempts[key.student_key]))
+    return found

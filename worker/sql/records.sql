@@ -1,0 +1,157 @@
+-- Every statement of the adapters that serve people. A line `-- name: x` starts statement x.
+
+-- name: courses_of
+SELECT o.course_id, c.birth, c.version
+FROM students s
+JOIN course_scores c USING (student_ref)
+JOIN courses o USING (course_ref)
+WHERE s.student_ref IN (
+    SELECT student_ref FROM students WHERE student_key = %(student)s
+    UNION ALL
+    SELECT student_ref FROM student_keys WHERE student_key = %(student)s
+)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref)
+ORDER BY o.course_id
+
+-- name: versions_of
+SELECT k.ord, c.birth, c.version
+FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS k (student_key, course_id, ord)
+JOIN students s USING (student_key)
+JOIN courses o USING (course_id)
+JOIN course_scores c ON c.course_ref = o.course_ref AND c.student_ref = s.student_ref
+
+-- name: held
+SELECT s.student_key, s.sealed_id, c.birth, c.version
+FROM courses o
+JOIN course_scores c USING (course_ref)
+JOIN students s USING (student_ref)
+WHERE o.course_id = %(course)s
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = c.student_ref)
+ORDER BY c.student_ref
+
+-- name: sealed_ids
+SELECT student_key, sealed_id
+FROM students
+WHERE student_key = ANY (%(students)s::uuid[]) AND sealed_id IS NOT NULL
+
+-- name: standing
+SELECT a.item, a.occurred_at, a.graded_at, a.score, a.max_score, a.revision, a.source, a.attempt_key
+FROM students s
+JOIN courses o ON o.course_id = %(course)s
+JOIN attempts a ON a.course_ref = o.course_ref AND a.student_ref = s.student_ref
+WHERE s.student_key = %(student)s
+  AND a.kind = 0
+  AND (%(at)s::timestamptz IS NULL OR (a.occurred_at, a.attempt_key) < (%(at)s, %(key)s::bigint))
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
+ORDER BY a.occurred_at DESC, a.attempt_key DESC
+LIMIT %(limit)s
+
+-- name: attempts_of
+SELECT s.student_key, a.attempt_key, a.score, a.max_score,
+       (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred
+FROM courses o
+JOIN attempts a USING (course_ref)
+JOIN students s USING (student_ref)
+WHERE o.course_id = %(course)s
+  AND a.kind = 0
+  AND (%(student)s::uuid IS NULL OR s.student_key = %(student)s)
+  AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
+  AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
+  AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
+
+-- name: items
+SELECT a.item, count(*) AS attempts, count(DISTINCT a.student_ref) AS learners,
+       avg(CASE WHEN a.score / nullif(a.max_score, 0) >= %(correct_from)s THEN 1.0 ELSE 0.0 END)
+         FILTER (WHERE a.score IS NOT NULL AND a.max_score > 0)::double precision AS correct_rate,
+       avg(a.score / nullif(a.max_score, 0))
+         FILTER (WHERE a.score IS NOT NULL AND a.max_score > 0) AS mean
+FROM courses o
+JOIN attempts a USING (course_ref)
+WHERE o.course_id = %(course)s
+  AND a.kind = 0
+  AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
+  AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
+  AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
+GROUP BY a.item
+ORDER BY a.item
+
+-- name: course_stamps
+SELECT o.course_id, format('%%s.%%s.%%s', count(*), coalesce(sum(c.version), 0), coalesce(max(c.birth), 0))
+FROM courses o
+JOIN course_scores c USING (course_ref)
+WHERE o.course_id = ANY (%(courses)s::text[])
+GROUP BY o.course_id
+
+-- name: publication
+SELECT body FROM publications WHERE course_id = %(course)s
+
+-- name: publish
+INSERT INTO publications AS p (course_id, published_at, body)
+VALUES (%(course)s, %(at)s, %(body)s)
+ON CONFLICT (course_id) DO UPDATE SET published_at = EXCLUDED.published_at, body = EXCLUDED.body
+WHERE p.published_at = %(before)s AND p.published_at < EXCLUDED.published_at
+RETURNING course_id
+
+-- name: enrolled
+SELECT course_id FROM enrolments WHERE subject = %(subject)s ORDER BY course_id
+
+-- name: figures
+SELECT source, read, applied, revised, duplicate, superseded, redelivered, erased, dead_lettered,
+       updated_at, closed_at IS NOT NULL AS closed
+FROM source_progress
+ORDER BY source
+
+-- name: dead_letters
+SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason
+
+-- name: try_classes
+SELECT pg_try_advisory_lock(%(lock)s)
+
+-- name: end_classes
+SELECT pg_advisory_unlock(%(lock)s)
+
+-- name: new_disclosures
+-- One statement, therefore one round trip and one commit for the disclosures of many requests.
+WITH recorded AS (
+    INSERT INTO disclosures (chain, number, at, who, role, what, course_id, purpose, students, digest)
+    SELECT %(chain)s, n.*
+    FROM unnest(%(numbers)s::bigint[], %(ats)s::timestamptz[], %(whos)s::text[], %(roles)s::text[],
+                %(whats)s::text[], %(courses)s::text[], %(purposes)s::text[], %(students)s::bytea[],
+                %(digests)s::bytea[]) AS n
+)
+INSERT INTO disclosed_students (student_key, at, chain, number)
+SELECT n.student_key, n.at, %(chain)s, n.number
+FROM unnest(%(keys)s::uuid[], %(key_ats)s::timestamptz[], %(key_numbers)s::bigint[])
+     AS n (student_key, at, number)
+
+-- name: of_student
+SELECT d.at, d.who, d.role, d.what, d.course_id, d.purpose, d.chain, d.number
+FROM disclosed_students s
+JOIN disclosures d USING (chain, number)
+WHERE s.student_key = %(student)s
+  AND (%(at)s::timestamptz IS NULL
+       OR (s.at, s.chain, s.number) < (%(at)s, %(chain)s::uuid, %(number)s::bigint))
+ORDER BY s.at DESC, s.chain DESC, s.number DESC
+LIMIT %(limit)s
+
+-- name: hold_anchors
+SELECT pg_advisory_xact_lock(%(lock)s)
+
+-- name: last_anchor
+SELECT digest FROM disclosure_anchors ORDER BY anchor DESC LIMIT 1
+
+-- name: new_anchor
+INSERT INTO disclosure_anchors (chain, number, head, digest)
+VALUES (%(chain)s, %(number)s, %(head)s, %(digest)s)
+
+-- name: all_disclosures
+SELECT d.chain, d.number, d.at, d.who, d.role, d.what, d.course_id, d.purpose, d.students, d.digest,
+       ARRAY (SELECT s.student_key FROM disclosed_students s
+              WHERE s.chain = d.chain AND s.number = d.number ORDER BY s.student_key) AS keys
+FROM disclosures d
+ORDER BY d.chain, d.number
+
+-- name: all_anchors
+SELECT anchor, chain, number, head, digest FROM disclosure_anchors ORDER BY anchor

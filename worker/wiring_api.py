@@ -1,0 +1,203 @@
+"""The API's composition root: its settings in, a served application out.
+
+The server starts the application in a process of its own, which reads the settings again: nothing live can
+cross that border.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import msgspec
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from litestar.types import ASGIApp
+from prometheus_client import start_http_server
+
+from worker import logs, wiring
+from worker.adapters.aurora.disclosures import AuroraDisclosures
+from worker.adapters.aurora.records import AuroraRecords
+from worker.adapters.redis_classes import RedisClasses
+from worker.api.app import build
+from worker.api.classes import Classes, Rules
+from worker.api.collecting import Collector
+from worker.api.desk import Clerk, Desk
+from worker.api.freshness import Freshness
+from worker.api.ingest import Edge
+from worker.api.scores import Scores
+from worker.api.service import Service
+from worker.api.tokens import ClaimNames, Doorkeeper, Keys, Producer, TokenPolicy
+from worker.api.views import Views
+from worker.domain.errors import Fatal
+from worker.domain.risk import Thresholds
+from worker.settings import ApiSettings, load_api
+from worker.stream.reading import ScoreReader
+
+_log = logging.getLogger(__name__)
+_FETCH_SECONDS = 5.0
+_HEADERS_MILLIS = 10_000
+_STOP_SECONDS = 30
+_PR_SET_PDEATHSIG = 1
+
+
+def run(settings: ApiSettings) -> int:
+    """Serve until SIGTERM or SIGINT; exit code 0 after a graceful stop."""
+    server = Granian(
+        "worker.wiring_api:application",
+        factory=True,
+        address=settings.api_host,
+        port=settings.api_port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_MILLIS),
+        workers_kill_timeout=_STOP_SECONDS,
+        log_access=False,
+        log_enabled=False,
+    )
+    server.serve()
+    return 0
+
+
+def application() -> ASGIApp:
+    """What the server calls in its own process."""
+    # a server that was killed must not leave this process behind, serving on its port
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    settings = load_api(os.environ)
+    logs.configure(settings.log_level, role="api")
+    start_http_server(settings.metrics_port, settings.health_host)
+    return build(lambda: service(settings))
+
+
+def service(settings: ApiSettings) -> Service:
+    """All parts of one API process.
+
+    Raises:
+        Unavailable: PostgreSQL or a secret cannot be read; the platform starts the process again.
+    """
+    books = wiring.ledger(settings)
+    try:
+        epoch = books.epoch()
+    finally:
+        books.close()
+    identity = wiring.identity(settings)
+    thresholds = Thresholds(
+        settings.risk_inactive_days, settings.risk_ewma, settings.risk_trend, settings.risk_percentile
+    )
+    watching = wiring.projection(settings, epoch)
+    producer = wiring.producer(settings)
+    prefix = wiring.stream_prefix(settings)
+    freshness = Freshness(
+        watching.watermarks,
+        lambda: frozenset(f"{prefix()}:{shard.shard_id}" for shard in producer.open_shards()),
+        wiring.now,
+    )
+    desk = Desk(lambda: _clerk(settings, epoch))
+    classes = Classes(Rules(thresholds, settings.correct_from), wiring.now)
+    return Service(
+        doorkeeper=doorkeeper(settings),
+        identity=identity,
+        edge=Edge(identity, wiring.now),
+        collector=Collector(
+            # somebody waits for the answer, and a refusal costs them only a repetition
+            wiring.producer(settings, give_up_after=5.0, attempts=1, seconds=4.0).send,
+            settings.linger_millis / 1000,
+            settings.most_waiting_events,
+        ),
+        desk=desk,
+        classes=classes,
+        scores=Scores(desk, classes, freshness, thresholds, wiring.now),
+        views=Views(desk, classes, freshness, identity, wiring.now),
+        freshness=freshness,
+        now=wiring.now,
+        class_seconds=settings.class_seconds,
+        close=watching.close,
+    )
+
+
+def doorkeeper(settings: ApiSettings) -> Doorkeeper:
+    """Who checks identities.
+
+    Raises:
+        Fatal: the producers' file cannot be read.
+    """
+    policy = TokenPolicy(
+        settings.token_issuer,
+        frozenset(part.strip() for part in settings.token_clients.split(",") if part.strip()),
+        ClaimNames(
+            settings.claim_roles,
+            settings.claim_realm,
+            settings.claim_student_id,
+            settings.claim_courses,
+            settings.claim_sources,
+        ),
+        settings.realm,
+    )
+    secret = settings.gateway_secret
+    if secret is None and settings.gateway_secret_id is not None:
+        secret = wiring.secret(settings, settings.gateway_secret_id)
+    return Doorkeeper(
+        policy,
+        Keys(_keys(settings)),
+        producers=_producers(settings.producers_file),
+        gateway_secret=secret,
+        enrolled=_enrolled(settings) if settings.enrolments == "table" else None,
+    )
+
+
+def _clerk(settings: ApiSettings, epoch: int) -> Clerk:
+    books = wiring.ledger(settings)
+    projection = wiring.projection(settings, epoch)
+    conninfo = wiring.database(settings)
+    records, disclosures = AuroraRecords(conninfo), AuroraDisclosures(conninfo)
+    classes = RedisClasses(wiring.redis_url(settings), epoch)
+
+    def close() -> None:
+        for port in (books, projection, records, disclosures, classes):
+            port.close()
+
+    return Clerk(ScoreReader(books, projection), records, disclosures, classes, close)
+
+
+def _enrolled(settings: ApiSettings) -> Callable[[str], Any]:
+    def courses(subject: str) -> Any:
+        # any thread may ask, and seldom: tokens are remembered
+        records = AuroraRecords(wiring.database(settings))
+        try:
+            return records.enrolled(subject)
+        finally:
+            records.close()
+
+    return courses
+
+
+def _keys(settings: ApiSettings) -> Callable[[], Mapping[str, Any]]:
+    url, file = settings.token_keys_url, settings.token_keys_file
+    if url is None:
+        return lambda: msgspec.json.decode(Path(str(file)).read_bytes())
+    if not url.startswith("https://"):
+        msg = "TOKEN_KEYS_URL must begin with https://"
+        raise Fatal(msg)
+
+    def fetch() -> Mapping[str, Any]:
+        with urlopen(url, timeout=_FETCH_SECONDS) as answer:  # noqa: S310 - https alone, checked above
+            found: Mapping[str, Any] = msgspec.json.decode(answer.read())
+            return found
+
+    return fetch
+
+
+def _producers(file: str | None) -> Mapping[str, Producer]:
+    if file is None:
+        return {}
+    try:
+        return msgspec.json.decode(Path(file).read_bytes(), type=dict[str, Producer])
+    except (OSError, msgspec.DecodeError) as error:
+        msg = f"PRODUCERS_FILE cannot be read ({type(error).__name__}); see docs/api.md"
+        raise Fatal(msg) from None
