@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("drills", type=int, nargs="*", help="their numbers (default: all)")
     parser.add_argument("--rate", type=int, help="events a second (default: 1000, of a soak 5000)")
-    parser.add_argument("--soak", type=float, metavar="MINUTES", help="one long run with a failure a minute")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="a failure each minute, 3 or more")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of the soak's failures")
     parser.add_argument("--json", type=Path, help="write the results there as well")
     return parser

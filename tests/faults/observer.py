@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import LedgerUnavailable
 from worker.domain.position import Position
 from worker.local.session import SHARDS
@@ -16,6 +17,11 @@ BACKLOG = 1_000
 MOVING_SECONDS = 2.0
 """A shard under load that has committed nothing for longer stands still: it is polled four times a second."""
 _BEFORE_SECONDS = 1.0
+
+
+def arrived(accounting: Accounting) -> int:
+    """Events read for the first time: what a failure has delivered again must not hide what is missing."""
+    return accounting.read - accounting[Outcome.REDELIVERED]
 
 
 @dataclasses.dataclass
@@ -139,7 +145,7 @@ class Observer(threading.Thread):
                 found = self._ledger.progress()
             except LedgerUnavailable:
                 continue
-            self.behind = sent - sum(progress.accounting.read for progress in found.values())
+            self.behind = sent - sum(arrived(progress.accounting) for progress in found.values())
             positions = {source: progress.committed for source, progress in found.items()}
             with self._lock:
                 self._watch.look(positions, self.behind, time.monotonic())

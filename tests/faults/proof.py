@@ -11,6 +11,7 @@ import pandas as pd
 import psycopg
 
 from tests.faults.load import Load
+from tests.faults.observer import arrived
 from worker.domain.accounting import Accounting, Outcome
 from worker.local.edges import Edges
 from worker.local.recompute import attempt_key, recompute
@@ -70,7 +71,7 @@ def wait_until_quiet(edges: Edges, task: Task, sent: int, seconds: float = 300) 
         nonlocal last, since
         where = position(edges.ledger)
         read = where.accounting.read
-        if read != last or not where.projected or read < sent:
+        if read != last or not where.projected or arrived(where.accounting) < sent:
             last, since = read, time.monotonic()
         return time.monotonic() - since > _QUIET_SECONDS
 

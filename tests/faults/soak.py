@@ -60,10 +60,9 @@ Act = Callable[["Soak"], None]
 class Soak:
     """One long stage, and the choice of what happens next on it."""
 
-    def __init__(self, stage: Stage, seed: int, per_second: int) -> None:
+    def __init__(self, stage: Stage, seed: int) -> None:
         self.stage = stage
         self.chance = random.Random(seed)
-        self._per_second = per_second
         self._names = (f"task-{n}" for n in itertools.count(1))
         self._puts_told = 0
         self.failures: dict[str, int] = {}
@@ -76,7 +75,6 @@ class Soak:
         while (now := time.monotonic()) < end - _CALM_SECONDS:
             self.stage.hold(_CALM_SECONDS)
             self._fail()
-            self._await_recovery()
             self.stage.hold(max(0.0, min(now + _EVERY_SECONDS, end) - time.monotonic()))
             self._tell((time.monotonic() - begun) / 60)
 
@@ -93,26 +91,24 @@ class Soak:
     def _fail(self) -> None:
         name = self.chance.choice(sorted(FAILURES))
         self.failures[name] = self.failures.get(name, 0) + 1
-        self.stage.say(f"{name}")
-        FAILURES[name](self)
-
-    def _await_recovery(self) -> None:
+        self.stage.say(name)
         try:
+            FAILURES[name](self)
             self.stage.await_recovery()
-        except StackError as error:
-            self.stage.promise(held=False, what=f"recovery ({error})")
-        self.longest_pause = max(self.longest_pause, self.stage.observer.longest_pause)
+        except (StackError, psutil.Error) as error:
+            self.stage.promise(held=False, what=f"recovery after {name} ({error})")
 
     def _tell(self, minute: float) -> None:
         load, observer = self.stage.load, self.stage.observer
         puts = load.put_seconds[self._puts_told :]
         self._puts_told += len(puts)
         put = 1_000 * median(puts or [0])
-        recovered = observer.recovered_after
+        pause, recovered = observer.longest_pause, observer.recovered_after
+        self.longest_pause = max(self.longest_pause, pause)
         self.stage.say(
-            f"minute {minute:.1f}: {load.sent:,} sent of {minute * 60 * self._per_second:,.0f} due,"
+            f"minute {minute:.1f}: {load.sent:,} sent at {load.rate:,.0f}/s,"
             f" the load is late by {load.late_seconds:.1f} s, a put takes {put:.0f} ms,"
-            f" {observer.behind:,} to read, longest pause {observer.longest_pause:.1f} s,"
+            f" {observer.behind:,} to read, longest pause {pause:.1f} s,"
             f" recovered after {'-' if recovered is None else f'{recovered:.1f} s'}"
         )
 
@@ -183,7 +179,7 @@ def soak(minutes: float, per_second: int, seed: int, say: Say) -> Soaked:
     ):
         memory = MemoryWatch(lambda: list(stage.tasks.values()))
         memory.start()
-        going, begun = Soak(stage, seed, per_second), time.monotonic()
+        going, begun = Soak(stage, seed), time.monotonic()
         going.go_on(minutes)
         stage.load.stop()
         ended = time.monotonic()

@@ -1,6 +1,7 @@
 """What the drills' figures mean: a pause counts until its end or until now, and recovery must last."""
 
-from tests.faults.observer import Watch
+from tests.faults.observer import Watch, arrived
+from worker.domain.accounting import Accounting, Outcome
 from worker.domain.position import Position
 
 
@@ -17,6 +18,11 @@ def watched(backlog: int = 1_000) -> Watch:
     looked(watch, "a", "b", start=0, until=10)
     watch.fault(10)
     return watch
+
+
+def test_what_is_delivered_again_has_not_arrived_again() -> None:
+    accounting = Accounting(10, {Outcome.APPLIED: 6, Outcome.DUPLICATE: 1, Outcome.REDELIVERED: 3})
+    assert arrived(accounting) == 7
 
 
 def recovered(watch: Watch) -> float | None:
