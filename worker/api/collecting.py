@@ -87,9 +87,10 @@ class Collector:
                 await self._deliver(self._take())
 
     def _take(self) -> list[_Waiting]:
-        group, size = [self._queue.popleft()], 0
-        while self._queue and size < MOST_AT_ONCE:
-            size += len(group[-1].events)
+        group = [self._queue.popleft()]
+        size = len(group[0].events)
+        while self._queue and size + len(self._queue[0].events) <= MOST_AT_ONCE:
+            size += len(self._queue[0].events)
             group.append(self._queue.popleft())
         return group
 

@@ -206,12 +206,12 @@ class Doorkeeper:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "sub"], "verify_aud": False},
             )
+            if not int(claims["exp"]) <= _LAST_SECOND:
+                raise ValueError
         except jwt.ExpiredSignatureError:
             raise Unauthorized("the token has expired; sign in again") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthorized("the token does not hold; sign in again") from None
-        if not float(claims["exp"]) <= _LAST_SECOND:
-            raise Unauthorized("the token does not hold; sign in again")
         if not self._meant_for_us(claims):
             raise Unauthorized("the token is meant for another service")
         return claims
@@ -219,9 +219,10 @@ class Doorkeeper:
     def _meant_for_us(self, claims: Mapping[str, Any]) -> bool:
         """Cognito's access tokens carry no `aud` but a `client_id`; its id tokens the other way round."""
         if claims.get("token_use") == "access":
-            return claims.get("client_id") in self._policy.clients
-        audience = claims.get("aud")
-        meant = audience if isinstance(audience, list) else [audience]
+            meant = [claims.get("client_id")]
+        else:
+            audience = claims.get("aud")
+            meant = audience if isinstance(audience, list) else [audience]
         return any(isinstance(one, str) and one in self._policy.clients for one in meant)
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
