@@ -11,7 +11,7 @@ AS_OF = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOSTILE = (
     "<img src=x onerror=\"document.title='taken over'\">",
     "\u202e\u05d3\u05e0\u05d9\u05d0\u05dc-17",
-    "=HYPERLINK(\"//example.invalid\";\"A1\")",
+    '=HYPERLINK("//example.invalid";"A1")',
     "x" * 256,
 )
 """What a platform may call its students, courses and tasks."""
@@ -222,7 +222,8 @@ def learner(number: int) -> Learner:
         ewma=mean + 0.04 * sin(number),
         latest=min(1.1, mean + 0.2 * sin(number * 3)),
         trend=None if provisional else 0.02 * sin(number * 2),
-        last_activity_at=AS_OF - timedelta(days=9 if reasons[:1] == [INACTIVE] else number % 5, minutes=number),
+        last_activity_at=AS_OF
+        - timedelta(days=9 if reasons[:1] == [INACTIVE] else number % 5, minutes=number),
         provisional=provisional,
         percentile_in_course=None if provisional else round(50 + 49 * sin(number * 1.7), 1),
         at_risk=AtRisk(bool(reasons), reasons),
@@ -243,7 +244,13 @@ def classroom(course: str = "algebra", size: int = 64) -> Classroom:
         at_risk=sum(one.at_risk.flag for one in roster),
         distribution=[Tenth(n / 10, (n + 1) / 10, count) for n, count in enumerate(counts)],
         items=[
-            Item(f"quiz-{n}", 60 + n, size, None if n == 7 else 0.35 + 0.06 * n, None if n == 7 else 0.4 + 0.05 * n)
+            Item(
+                f"quiz-{n}",
+                60 + n,
+                size,
+                None if n == 7 else 0.35 + 0.06 * n,
+                None if n == 7 else 0.4 + 0.05 * n,
+            )
             for n in range(1, 10)
         ],
         roster=roster,
@@ -305,12 +312,15 @@ def course(name: str = "algebra", mean: float | None = 0.71) -> Course:
 def record(student: str = "s-017", name: str = "algebra", mean: float | None = 0.71) -> Record:
     figures = msgspec.structs.asdict(course(name, mean))
     points = [
-        Point(AS_OF - timedelta(days=60 - 2.5 * n), round(0.6 + 0.012 * n + 0.16 * sin(n * 2.1), 3)) for n in range(20)
+        Point(AS_OF - timedelta(days=60 - 2.5 * n), round(0.6 + 0.012 * n + 0.16 * sin(n * 2.1), 3))
+        for n in range(20)
     ]
     return Record(**figures, student_id=student, window=points if mean is not None else [])
 
 
-def overview(student: str = "s-017", names: tuple[str, ...] = ("algebra", "biology", "chemistry")) -> Overview:
+def overview(
+    student: str = "s-017", names: tuple[str, ...] = ("algebra", "biology", "chemistry")
+) -> Overview:
     means = (0.71, 0.58, None)
     courses = [course(name, mean) for name, mean in zip(names, means, strict=False)]
     known = [one.mean_last_n for one in courses if one.mean_last_n is not None]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast, get_args
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -69,9 +69,9 @@ class School:
 
     def role(self, headers: Mapping[str, str]) -> Role:
         word = headers.get("authorization", "").removeprefix("Bearer token-")
-        if self.revoked or word not in answers.Role.__args__:
+        if self.revoked or word not in get_args(Role):
             raise Trouble(401, "Who are you?", "Sign in again.")
-        return msgspec.convert(word, answers.Role)
+        return cast("Role", word)
 
     def metrics(self, role: Role, query: Query) -> object:
         if "student_id" in query and "course_id" in query:
