@@ -57,8 +57,18 @@ fmt: $(VENV)/.dev ## format and mend what can be mended
 unit: $(VENV)/.dev ## the tests that start nothing
 	$(BIN)/python -m pytest tests/unit
 
+# the tests of the page drive a real browser and fail without one
+CHROMIUM := /usr/bin/chromium
+$(CHROMIUM):
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	else echo "the tests of the page need Chromium as $@; on Debian, as root: apt-get install chromium"; exit 2; fi
+
+.PHONY: browser
+browser: $(CHROMIUM) ## install the browser that the tests of the page drive; needs root
+
 .PHONY: test
-test: lint ## lint, types, import contracts and all tests, the real daemon included
+test: lint $(CHROMIUM) ## lint, types, import contracts and all tests, the real daemon included
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: faults

@@ -1,7 +1,9 @@
 // The three charts, drawn by uPlot in the colours of the style sheet. Each is drawn anew when its data, its width
 // or the colour scheme changes, and only then; whoever cannot see a canvas has the same numbers in a table.
 
-const HEIGHT = 220;
+const SHORTEST_SECONDS = 60;
+const HEIGHT = 240;
+const TALL = 290;
 const drawn = new WeakMap();
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const visible = new Set();
@@ -68,10 +70,11 @@ function distributionOf(bars, colour) {
   };
   return {
     options: {
-      padding: [18, 12, 0, 0],
+      height: TALL,
+      padding: [18, 28, 0, 0],
       scales: { x: { time: false, range: () => [0, 1] }, y: { range: () => [0, most] } },
       axes: [
-        axis(colour, { splits: () => edges, values: (plot, at) => at.map(asPercent), grid: { show: false }, space: 34, size: 34 }),
+        axis(colour, { splits: () => edges, values: (plot, at) => thinned(at, plot.width, 52).map((value) => (value === null ? "" : asPercent(value))), grid: { show: false }, space: 20, size: 34 }),
         axis(colour, { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], size: 44 }),
       ],
       series: [
@@ -81,19 +84,27 @@ function distributionOf(bars, colour) {
           stroke: colour.accent,
           width: 0,
           points: { show: false },
-          paths: uPlot.paths.bars({
-            radius: 0.12,
-            disp: {
-              x0: { unit: 1, values: () => known.map((bar) => bar.from + 0.004) },
-              size: { unit: 1, values: () => known.map((bar) => bar.to - bar.from - 0.008) },
-            },
-          }),
+          paths: (plot) => barsOf(plot, known),
         },
       ],
       hooks: { draw: [numbers] },
     },
     data: [known.map((bar) => (bar.from + bar.to) / 2), known.map((bar) => bar.learners)],
   };
+}
+
+// Merged tenths are wider than others, which the library's own bars cannot show.
+function barsOf(plot, bars) {
+  const fill = new Path2D();
+  const floor = plot.valToPos(0, "y", true);
+  const round = 4 * devicePixelRatio;
+  for (const bar of bars.filter(({ learners }) => learners > 0)) {
+    const left = plot.valToPos(bar.from, "x", true) + devicePixelRatio;
+    const right = plot.valToPos(bar.to, "x", true) - devicePixelRatio;
+    const upper = plot.valToPos(bar.learners, "y", true);
+    fill.roundRect(left, upper, right - left, floor - upper, [round, round, 0, 0]);
+  }
+  return { fill, stroke: null, clip: null, band: null, gaps: null, flags: 1 };
 }
 
 // The straight line is the one whose slope is the figure `trend`: it passes through the mean at the middle.
@@ -108,7 +119,7 @@ function trendOf({ ratios, days, mean, slope }, colour) {
       padding: [14, 18, 0, 0],
       scales: { x: { time: false, range: () => [0.5, Math.max(ratios.length, 2) + 0.5] }, y: { range: () => [low, high * 1.04] } },
       axes: [
-        axis(colour, { splits: () => place, values: (plot, at) => at.map((n) => days[n - 1] ?? ""), grid: { show: false }, space: 62, size: 34, filter: (plot, at) => thinned(at, plot.width) }),
+        axis(colour, { splits: () => place, values: (plot, at) => at.map((n) => days[n - 1] ?? ""), grid: { show: false }, space: 62, size: 34, filter: (plot, at) => thinned(at, plot.width, 80) }),
         axis(colour, { values: (plot, at) => at.map(asPercent), incrs: [0.25, 0.5, 1, 2, 5, 10], size: 56 }),
       ],
       series: [
@@ -121,8 +132,8 @@ function trendOf({ ratios, days, mean, slope }, colour) {
   };
 }
 
-function thinned(places, width) {
-  const step = Math.ceil(places.length / Math.max(1, Math.floor(width / 80)));
+function thinned(places, width, room) {
+  const step = Math.ceil(places.length / Math.max(1, Math.floor(width / room)));
   return places.map((place, n) => (n % step === 0 ? place : null));
 }
 
@@ -131,7 +142,7 @@ function throughputOf(samples, colour) {
   return {
     options: {
       padding: [14, 18, 0, 0],
-      scales: { x: { time: true }, y: { range: () => [0, most * 1.15] } },
+      scales: { x: { time: true, range: (plot, first, last) => [Math.min(first, last - SHORTEST_SECONDS), last] }, y: { range: () => [0, most * 1.15] } },
       axes: [
         axis(colour, { grid: { show: false }, space: 80, size: 34, values: (plot, at) => at.map((second) => new Date(second * 1000).toLocaleTimeString("en-GB")) }),
         axis(colour, { size: 60 }),

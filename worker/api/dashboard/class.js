@@ -3,13 +3,14 @@
 import { ask, download } from "./api.js";
 import { distribution } from "./chart.js";
 import { h } from "./dom.js";
-import { change, count, id, missing, percent, percentile, when } from "./format.js";
+import { change, count, dayAndTime, id, missing, percent, percentile, when } from "./format.js";
 import { asTable, chart, definition, empty, figure, NAMES, pager, panel, row, table } from "./parts.js";
 
 const PAGE = 50;
 const MOST = 500;
 const MOST_PAGES = 20;
-const AT_RISK_SHOWN = 8;
+const AT_RISK_SHOWN = 5;
+const IN_SHORT = { inactive: "inactive", low_ewma: "weak", falling: "falling", low_percentile: "low place" };
 const ITEMS_SHOWN = 12;
 const SORTABLE = ["student_id", "mean_last_n", "ewma", "latest", "trend", "percentile_in_course", "attempts_total", "last_activity_at", "at_risk"];
 const WEAKEST_FIRST = new Set(["mean_last_n", "ewma", "latest", "trend", "percentile_in_course", "last_activity_at", "student_id"]);
@@ -249,8 +250,8 @@ export class ClassView {
       change(learner.trend, "trend"),
       percentile(learner.percentile_in_course, "percentile_in_course"),
       count(learner.attempts_total),
-      when(learner.last_activity_at, "last_activity_at"),
-      learner.at_risk.flag ? h("span", { class: "reason", title: learner.at_risk.reasons.map((reason) => reason.text).join("; ") }, learner.at_risk.reasons.map((reason) => reason.text).join("; ")) : h("span", { class: "quiet" }, "no"),
+      dayAndTime(learner.last_activity_at, "last_activity_at"),
+      learner.at_risk.flag ? learner.at_risk.reasons.map((reason) => h("span", { class: "reason", title: reason.text }, IN_SHORT[reason.code] ?? reason.code, h("span", { class: "hidden" }, `: ${reason.text} `))) : h("span", { class: "quiet" }, "no"),
     );
   }
 

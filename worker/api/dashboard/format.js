@@ -12,6 +12,7 @@ const tenth = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFra
 const points = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const moment = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+const thisYear = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const shortDay = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
 export const WHY_EMPTY = {
@@ -49,6 +50,7 @@ export const change = or((value) => {
 export const percentile = or((value) => tenth.format(value));
 export const rate = or((value) => `${value >= 100 ? whole.format(Math.round(value)) : tenth.format(value)}/s`);
 export const when = or((value) => timeOf(value, moment));
+export const dayAndTime = or((value) => timeOf(value, new Date(value).getFullYear() === new Date().getFullYear() ? thisYear : moment));
 export const atClock = or((value) => timeOf(value, clock));
 export const duration = or((seconds) => {
   if (seconds < 60) return `${tenth.format(seconds)} s`;

@@ -181,7 +181,7 @@ function heading(title) {
 }
 
 function brand() {
-  return h("a", { class: "brand", href: "./", key: "brand" }, h("img", { src: "static/icon.svg", alt: "", width: 28, height: 28 }), "Student analytics");
+  return h("a", { class: "brand", href: "./", key: "brand" }, h("img", { src: "static/icon.svg", alt: "", width: 28, height: 28 }), h("span", {}, "Student analytics"));
 }
 
 function navigation() {

@@ -67,7 +67,7 @@ export class OperatorView {
 
   render() {
     if (!this.body) return [];
-    return [this.figures(), h("div", { class: "columns", key: "middle" }, this.throughput(), this.events()), this.shards(), this.deadLetters()];
+    return [this.figures(), h("div", { class: "columns", key: "middle" }, h("div", { class: "stack", key: "stack" }, this.throughput(), this.deadLetters()), this.events()), this.shards()];
   }
 
   figures() {

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { trend } from "./chart.js";
 import { h } from "./dom.js";
-import { ago, change, count, day, id, number, percent, percentile, when } from "./format.js";
+import { ago, change, count, day, dayAndTime, id, number, percent, percentile, when } from "./format.js";
 import { asTable, chart, definition, empty, figure, pager, panel, row, table } from "./parts.js";
 
 const PAGE = 20;
@@ -123,13 +123,13 @@ export class StudentView {
         { class: "figures dense" },
         shown("mean_last_n", percent),
         shown("ewma", percent),
-        shown("trend", (value, why) => change(value, why)),
+        shown("trend", (value, why) => (value === null ? change(value, why) : [change(value), h("span", { class: "unit" }, " points")])),
         shown("latest", percent),
         shown("best", percent),
         shown("mean_last_7d", percent),
         shown("mean_last_30d", percent),
         figure("attempts_total", count(body.attempts_total), [definition("attempts_scored", "scored"), `: ${body.attempts_scored}`]),
-        figure("last_activity_at", when(body.last_activity_at, "last_activity_at"), body.last_activity_at ? ago(body.last_activity_at, new Date(body.as_of)) : null, { class: "wide" }),
+        figure("last_activity_at", dayAndTime(body.last_activity_at, "last_activity_at"), body.last_activity_at ? ago(body.last_activity_at, new Date(body.as_of)) : null, { class: "wide" }),
       ),
     );
   }
@@ -178,7 +178,7 @@ export class StudentView {
         change(course.trend, "trend"),
         percentile(course.percentile_in_course, "percentile_in_course"),
         count(course.attempts_total),
-        when(course.last_activity_at, "last_activity_at"),
+        dayAndTime(course.last_activity_at, "last_activity_at"),
       );
     return panel(
       this.own ? "My courses" : "Courses",
