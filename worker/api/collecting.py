@@ -6,11 +6,11 @@ time also keeps each student's events in their order.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from worker.api.problems import Away
+from worker.api.problems import Away, TooMany
 from worker.domain.errors import StreamUnavailable
 from worker.domain.event import ScoreEvent
 
@@ -20,6 +20,7 @@ MOST_AT_ONCE = 10_000
 
 class _Waiting(NamedTuple):
     events: Sequence[ScoreEvent]
+    sender: str | None
     acknowledged: "asyncio.Future[None]"
 
 
@@ -29,7 +30,7 @@ class Collector:
     Args:
         send: gives events to the stream and returns when it has acknowledged all; blocks, on a thread.
         linger_seconds: how long the first of a group may wait for others.
-        most_waiting: events that may wait; more are refused at once.
+        most_waiting: events that may wait; more are refused at once, and of one sender more than half of it.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Collector:
         self._most = most_waiting
         self._queue: deque[_Waiting] = deque()
         self._count = 0
+        self._of_sender: Counter[str | None] = Counter()
         self._something = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -63,17 +65,23 @@ class Collector:
         """Events that are not acknowledged yet."""
         return self._count
 
-    async def put(self, events: Sequence[ScoreEvent]) -> None:
+    async def put(self, events: Sequence[ScoreEvent], sender: str | None = None) -> None:
         """Wait until the stream has acknowledged these events.
 
         Raises:
+            TooMany: too much of this sender waits already, while there is room for others.
             Away: too much waits already, or the stream did not take them; send all of them again.
         """
         if self._closing or self._count + len(events) > self._most:
             raise Away("more events wait than can be taken; send all of them again after Retry-After seconds")
-        waiting = _Waiting(events, asyncio.get_running_loop().create_future())
+        # one busy producer must not shut the others out; a request that waits alone always fits
+        others = 0 if sender is None else self._of_sender[sender]
+        if others and others + len(events) > self._most // 2:
+            raise TooMany("too much of yours waits; send all of these again after Retry-After seconds")
+        waiting = _Waiting(events, sender, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._count += len(events)
+        self._of_sender[sender] += len(events)
         self._something.set()
         await asyncio.shield(waiting.acknowledged)
 
@@ -107,6 +115,9 @@ class Collector:
             _answer(group, None)
         finally:
             self._count -= len(events)
+            for waiting in group:
+                self._of_sender[waiting.sender] -= len(waiting.events)
+            self._of_sender += Counter()  # forgets who has nothing left
 
 
 def _answer(group: Sequence[_Waiting], error: Exception | None) -> None:

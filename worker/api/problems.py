@@ -94,6 +94,13 @@ class NothingValid(Problem):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
+class TooMany(Problem):
+    """More of this caller than its share, while others are served."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
+
+
 class Away(Problem):
     """A dependency is away; the same request will succeed later."""
 

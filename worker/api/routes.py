@@ -201,7 +201,7 @@ _READS = _problems(400, 401, 403, 404, 503)
     summary="Send graded attempts",
     responses={
         202: ResponseSpec(Accepted, generate_examples=False, description="the stream has acknowledged all"),
-        **_problems(400, 401, 403, 408, 411, 413, 415, 503),
+        **_problems(400, 401, 403, 408, 411, 413, 415, 429, 503),
         422: ResponseSpec(
             NothingValidDocument,
             generate_examples=False,
@@ -219,7 +219,7 @@ async def send_events(request: Call) -> Response[Any]:
     _only(request)
     body = await read_body(request)
     admitted = service.edge.admit(body, request.headers.get("content-type", ""), caller)
-    await service.collector.put(admitted.events)
+    await service.collector.put(admitted.events, caller.subject)
     answer = Accepted(
         len(admitted.events), list(admitted.rejected), request.scope.get("state", {})["request_id"]
     )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import score_event
 from worker.api.collecting import MOST_AT_ONCE, Collector
-from worker.api.problems import Away
+from worker.api.problems import Away, TooMany
 from worker.domain.errors import StreamUnavailable
 from worker.domain.event import ScoreEvent
 
@@ -158,6 +158,26 @@ def test_more_than_may_wait_is_refused_at_once_and_taken_later() -> None:
         await collector.put(events("d", "e", "f"))
 
     assert play(scene, most_waiting=3).items == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_one_sender_has_half_of_the_room_and_the_others_the_rest() -> None:
+    async def scene(stream: Stream, collector: Collector) -> None:
+        stream.hold()
+        puts = [asyncio.create_task(collector.put(events(*"abcd"), "busy"))]
+        await entered(stream)
+        puts.append(asyncio.create_task(collector.put(events("e"), "busy")))
+        await asyncio.sleep(0)
+        with pytest.raises(TooMany) as refused:
+            await collector.put(events("f"), "busy")
+        assert refused.value.status == 429
+        assert "Retry-After" in refused.value.headers
+        puts.append(asyncio.create_task(collector.put(events(*"ghijk"), "other")))
+        await asyncio.sleep(0)
+        stream.go_on.set()
+        await asyncio.gather(*puts)
+        await collector.put(events(*"lmnopqrs"), "busy")  # alone it may take all the room there is
+
+    assert "".join(play(scene, most_waiting=10).items) == "abcdeghijklmnopqrs"
 
 
 def test_a_client_that_goes_away_takes_nothing_along() -> None:
