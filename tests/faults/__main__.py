@@ -4,12 +4,15 @@ A drill that this machine cannot run stands in the table and in the JSON as not 
 """
 
 import argparse
+import functools
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
@@ -54,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for drill in chosen:
             console.print(f"drill {drill.number}: {drill.name}", style="bold", highlight=False)
-            results.append(run(drill, arguments.rate or 1_000, lambda line: console.print(line, style="dim")))
+            say = functools.partial(console.print, style="dim")
+            results.append(run(drill, arguments.rate or 1_000, say, arguments.logs))
             console.print(_table(results[-1:]))
     except KeyboardInterrupt:
         return 130
@@ -80,8 +84,8 @@ def _soak(arguments: argparse.Namespace, console: Console) -> int:
     return 0 if result.good else 1
 
 
-def run(drill: Drill, per_second: int, say: Say) -> Result:
-    """One drill from an empty stack to its proof, or why it cannot be run here."""
+def run(drill: Drill, per_second: int, say: Say, logs: Path | None = None) -> Result:
+    """One drill from an empty stack to its proof, or why it cannot be run here; `logs` keeps what was said."""
     reason = drill.unavailable()
     if reason is not None:
         return Result(drill.number, drill.name, not_run=reason)
@@ -90,6 +94,7 @@ def run(drill: Drill, per_second: int, say: Say) -> Result:
         say(f"at {per_second} events a second: its stream is an emulator that takes no more")
     with (
         tempfile.TemporaryDirectory(prefix="edu-drill-") as folder,
+        _kept(Path(folder) / "log", logs and logs / str(drill.number)),
         staged(
             Path(folder),
             say,
@@ -110,6 +115,16 @@ def run(drill: Drill, per_second: int, say: Say) -> Result:
         drill.check(stage)
         proof = proof.but(stage.broken)
         return Result(drill.number, drill.name, proof, pause, recovered, per_second=stage.load.rate)
+
+
+@contextmanager
+def _kept(log: Path, where: Path | None) -> Iterator[None]:
+    """Copy the logs of a drill away, also when it fails: its folder goes with it."""
+    try:
+        yield
+    finally:
+        if where is not None and log.exists():
+            shutil.copytree(log, where, dirs_exist_ok=True)
 
 
 def _table(results: Sequence[Result]) -> Table:
@@ -150,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=int, help="events a second (default: 1000, of a soak 5000)")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="a failure each minute, 3 or more")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of the soak's failures")
+    parser.add_argument("--logs", type=Path, help="keep the logs of each drill in a folder there")
     parser.add_argument("--json", type=Path, help="write the results there as well")
     return parser
 
