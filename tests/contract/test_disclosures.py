@@ -15,7 +15,7 @@ from worker.adapters.memory.disclosures import Book
 from worker.domain.errors import LedgerUnavailable
 from worker.reads import Disclosure, DisclosureLog
 
-ADA, BEN = UUID(int=1), UUID(int=2**127)
+ADA, BEN, EVE = UUID(int=1), UUID(int=2**127), UUID(int=3)
 
 
 def seen(
@@ -59,9 +59,8 @@ CRIMES: dict[str, tuple[str, Callable[[Book], None]]] = {
         lambda book: _replace(book, 3, students=[ADA]),
     ),
     "a student swapped": (
-        f"UPDATE disclosed_students SET student_key = '{UUID(int=3)}'"
-        f" WHERE number = 3 AND student_key = '{BEN}'",
-        lambda book: _replace(book, 3, students=[ADA, UUID(int=3)]),
+        f"UPDATE disclosed_students SET student_key = '{EVE}' WHERE number = 3 AND student_key = '{BEN}'",
+        lambda book: _replace(book, 3, students=[ADA, EVE]),
     ),
     "first row removed": (
         "DELETE FROM disclosures WHERE number = 1",
