@@ -1,6 +1,7 @@
 """The routes: each asks who somebody is, whether that may be, and then one part of the service."""
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -161,6 +162,7 @@ _EVENTS = Schema(
 _LINES = json.dumps(_EVENT)
 
 
+@dataclass
 class SendEvents(Operation):
     """What the stream of the body holds: the handler reads it itself, bounded in size and time."""
 
@@ -182,10 +184,33 @@ class SendEvents(Operation):
         )
 
 
-class ReadMetrics(Operation):
+@dataclass
+class Read(Operation):
+    """Parameters that may be left out; the framework would say that they may be null, which no URL can."""
+
+    def __post_init__(self) -> None:
+        for parameter in self.parameters or []:
+            schema = getattr(parameter, "schema", None)
+            if isinstance(schema, Schema):
+                _without_null(schema)
+
+
+def _without_null(schema: Schema) -> None:
+    if schema.enum is not None:
+        schema.enum = [value for value in schema.enum if value is not None]
+        schema.type = OpenAPIType.STRING
+    for form in schema.one_of or []:
+        if isinstance(form, Schema) and form.type is not OpenAPIType.NULL:
+            schema.type, schema.format = form.type, form.format
+    schema.one_of = None
+
+
+@dataclass
+class ReadMetrics(Read):
     """A class comes as a table too, for whom `Accept: text/csv` asks."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         answer = (self.responses or {}).get("200")
         if isinstance(answer, OpenAPIResponse) and answer.content is not None:
             table = Schema(type=OpenAPIType.STRING, description="the whole roster, one learner a line")
@@ -283,7 +308,12 @@ async def metrics(
     return tagged(request, await service.views.system())
 
 
-@get("/attempts", summary="The attempts of a student in a course", responses={**_answers(Attempts), **_READS})
+@get(
+    "/attempts",
+    summary="The attempts of a student in a course",
+    responses={**_answers(Attempts), **_READS},
+    operation_class=Read,
+)
 async def attempts(
     request: Call,
     *,
@@ -301,7 +331,12 @@ async def attempts(
     return tagged(request, await service.views.attempts(asked, course_id, cursor, limit or _PAGE))
 
 
-@get("/disclosures", summary="Who saw a record", responses={**_answers(Disclosures), **_READS})
+@get(
+    "/disclosures",
+    summary="Who saw a record",
+    responses={**_answers(Disclosures), **_READS},
+    operation_class=Read,
+)
 async def disclosures(
     request: Call,
     *,

@@ -118,8 +118,6 @@ def test_a_token_that_does_not_hold_is_refused(claims: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "claims",
     [
-        {"exp": int(time.time()) - 20},
-        {"exp": time.time() + 60.5},
         {"aud": ["another", CLIENT]},
         {"aud": None, "token_use": "access", "client_id": CLIENT},
         {"realm": ""},
@@ -127,6 +125,11 @@ def test_a_token_that_does_not_hold_is_refused(claims: dict[str, Any]) -> None:
 )
 def test_a_token_that_holds_is_taken(claims: dict[str, Any]) -> None:
     assert door().by_token(token(["teacher"], **claims)).roles == {Role.TEACHER}
+
+
+@pytest.mark.parametrize("seconds", [-20, 60.5])
+def test_clocks_may_differ_by_half_a_minute(seconds: float) -> None:
+    assert door().by_token(token(exp=time.time() + seconds)).subject == "someone"
 
 
 def test_claims_of_wrong_types_give_no_right() -> None:
