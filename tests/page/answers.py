@@ -30,7 +30,7 @@ class AtRisk(msgspec.Struct):
 
 
 class Learner(msgspec.Struct):
-    student_id: str
+    student_id: str | None
     student_key: str
     attempts_total: int
     attempts_scored: int

@@ -17,6 +17,9 @@ from worker.api.page import SECURITY_HEADERS, assets
 
 Query = Mapping[str, str]
 
+MOMENTARY = {"as_of", "stale_seconds"}
+"""Not part of what a tag speaks of; a 304 tells them in headers."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -145,10 +148,15 @@ class FakeApi:
         if headers.get("accept") == "text/csv":
             return 200, {"Content-Type": "text/csv"}, b"student_id,mean_last_n\r\ns-001,0.5\r\n"
         body = msgspec.json.encode(answer)
-        tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-        if headers.get("if-none-match") == tag:
-            return 304, {"ETag": tag}, b""
-        return 200, {"Content-Type": "application/json", "ETag": tag}, body
+        told = {name: value for name, value in msgspec.to_builtins(answer).items() if name not in MOMENTARY}
+        more = {"ETag": f'W/"{hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:16]}"'}
+        if moment := getattr(answer, "as_of", None):
+            more["X-As-Of"] = moment.isoformat().replace("+00:00", "Z")
+        if (stale := getattr(answer, "stale_seconds", None)) is not None:
+            more["X-Stale-Seconds"] = str(stale)
+        if headers.get("if-none-match") == more["ETag"]:
+            return 304, more, b""
+        return 200, {"Content-Type": "application/json", **more}, body
 
 
 @contextmanager

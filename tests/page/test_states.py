@@ -78,6 +78,39 @@ def test_stale_and_degraded_answers_say_so(desk: Tab, page: Page, school: School
     expect(page.locator("#said")).to_have_text("The figures are stale. The figures are taken from the ledger")
 
 
+def test_an_unchanged_answer_still_ages(desk: Tab, page: Page, school: School) -> None:
+    enter(desk, "teacher")
+    school.classroom.stale_seconds = 95
+    after_a_poll(page)
+    expect(page.get_by_text("Stale: 1 min 35 s behind")).to_be_visible()
+
+
+def test_counters_of_a_ledger_that_is_away_are_no_zeros(desk: Tab, page: Page, school: School) -> None:
+    school.system.ledger = "away"
+    school.system.events = answers.Events(0, 0, 0, 0, 0, 0, 0, 0)
+    school.system.dead_letters = []
+    enter(desk, "operator")
+    expect(page.get_by_text("Not known while the ledger is away.")).to_have_count(2)
+    expect(page.get_by_role("table", name="Shards").get_by_text("0", exact=True)).to_have_count(0)
+
+
+def test_a_learner_known_by_pseudonym_only_leads_nowhere(desk: Tab, page: Page, school: School) -> None:
+    school.classroom = answers.classroom(size=10)
+    roster = school.classroom.roster
+    assert isinstance(roster, list)
+    roster[0].student_id, roster[0].student_key = None, "0a1b2c"
+    school.classroom.at_risk = 0
+    enter(desk, "teacher")
+    expect(page.get_by_role("rowheader", name="0a1b2c")).to_be_visible()
+    expect(page.get_by_role("button", name="0a1b2c")).to_have_count(0)
+
+
+def test_a_student_without_any_record_is_told_so(desk: Tab, page: Page, school: School) -> None:
+    school.trouble["/metrics"] = Trouble(404, "Not found")
+    desk.sign_in("token-student")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing has been handed in yet")
+
+
 def test_an_unknown_delay_is_not_a_zero(desk: Tab, page: Page, school: School) -> None:
     school.classroom.stale_seconds = None
     enter(desk, "teacher")

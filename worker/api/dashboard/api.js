@@ -39,7 +39,7 @@ export async function ask(path, parameters = {}, signal = undefined) {
   const url = addressOf(path, parameters);
   const known = remembered.get(url.href);
   const response = await send(url, "application/json", signal, known?.etag);
-  if (response.status === 304 && known) return { body: known.body, changed: false };
+  if (response.status === 304 && known) return { body: confirmed(known, response.headers), changed: false };
   const body = await response.json();
   const answer = { body, changed: true };
   const etag = response.headers.get("ETag");
@@ -57,6 +57,16 @@ export async function download(path, parameters, name) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+// The age of an answer changes although its figures do not, so an unchanged answer tells it beside the figures.
+function confirmed(known, headers) {
+  const asOf = headers.get("X-As-Of");
+  if (asOf) {
+    const stale = headers.get("X-Stale-Seconds");
+    known.body = { ...known.body, as_of: asOf, stale_seconds: stale === null ? null : Number(stale) };
+  }
+  return known.body;
 }
 
 function addressOf(path, parameters) {
@@ -97,5 +107,10 @@ function asBytes(text) {
 async function problemOf(response) {
   const said = await response.json().catch(() => ({}));
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;
-  return new Problem(response.status, said.title || "The server answered with an error", said.detail || "", retryAfter);
+  return new Problem(
+    response.status,
+    said.title || "The server answered with an error",
+    said.detail || "",
+    retryAfter,
+  );
 }

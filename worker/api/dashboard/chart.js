@@ -38,17 +38,41 @@ function redraw(element, anew = false) {
   state.look = look;
   state.plot?.destroy();
   const { options, data } = state.make(state.data, colours(element));
-  state.plot = new uPlot({ width: element.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false }, ...options }, data, element);
+  state.plot = new uPlot(
+    {
+      width: element.clientWidth,
+      height: HEIGHT,
+      legend: { show: false },
+      cursor: { show: false },
+      ...options,
+    },
+    data,
+    element,
+  );
 }
 
 function colours(element) {
   const style = getComputedStyle(element);
   const named = (name) => style.getPropertyValue(`--${name}`).trim();
-  return { accent: named("accent"), soft: named("accent-soft"), quiet: named("quiet"), line: named("line"), text: named("text"), font: `12px ${style.fontFamily}` };
+  return {
+    accent: named("accent"),
+    soft: named("accent-soft"),
+    quiet: named("quiet"),
+    line: named("line"),
+    text: named("text"),
+    font: `12px ${style.fontFamily}`,
+  };
 }
 
 function axis(colour, more) {
-  return { stroke: colour.quiet, font: colour.font, grid: { stroke: colour.line, width: 1 }, ticks: { show: false }, gap: 6, ...more };
+  return {
+    stroke: colour.quiet,
+    font: colour.font,
+    grid: { stroke: colour.line, width: 1 },
+    ticks: { show: false },
+    gap: 6,
+    ...more,
+  };
 }
 
 const asPercent = (value) => `${Math.round(value * 100)} %`;
@@ -64,7 +88,11 @@ function distributionOf(bars, colour) {
     ctx.font = `600 ${12 * devicePixelRatio}px ${colour.font.slice(5)}`;
     ctx.textAlign = "center";
     for (const bar of known.filter(({ learners }) => learners > 0)) {
-      ctx.fillText(bar.learners, plot.valToPos((bar.from + bar.to) / 2, "x", true), plot.valToPos(bar.learners, "y", true) - 6 * devicePixelRatio);
+      ctx.fillText(
+        bar.learners,
+        plot.valToPos((bar.from + bar.to) / 2, "x", true),
+        plot.valToPos(bar.learners, "y", true) - 6 * devicePixelRatio,
+      );
     }
     ctx.restore();
   };
@@ -74,7 +102,14 @@ function distributionOf(bars, colour) {
       padding: [18, 28, 0, 0],
       scales: { x: { time: false, range: () => [0, 1] }, y: { range: () => [0, most] } },
       axes: [
-        axis(colour, { splits: () => edges, values: (plot, at) => thinned(at, plot.width, 52).map((value) => (value === null ? "" : asPercent(value))), grid: { show: false }, space: 20, size: 34 }),
+        axis(colour, {
+          splits: () => edges,
+          values: (plot, at) =>
+            thinned(at, plot.width, 52).map((value) => (value === null ? "" : asPercent(value))),
+          grid: { show: false },
+          space: 20,
+          size: 34,
+        }),
         axis(colour, { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], size: 44 }),
       ],
       series: [
@@ -117,14 +152,29 @@ function trendOf({ ratios, days, mean, slope }, colour) {
   return {
     options: {
       padding: [14, 18, 0, 0],
-      scales: { x: { time: false, range: () => [0.5, Math.max(ratios.length, 2) + 0.5] }, y: { range: () => [low, high * 1.04] } },
+      scales: {
+        x: { time: false, range: () => [0.5, Math.max(ratios.length, 2) + 0.5] },
+        y: { range: () => [low, high * 1.04] },
+      },
       axes: [
-        axis(colour, { splits: () => place, values: (plot, at) => at.map((n) => days[n - 1] ?? ""), grid: { show: false }, space: 62, size: 34, filter: (plot, at) => thinned(at, plot.width, 80) }),
+        axis(colour, {
+          splits: () => place,
+          values: (plot, at) => at.map((n) => days[n - 1] ?? ""),
+          grid: { show: false },
+          space: 62,
+          size: 34,
+          filter: (plot, at) => thinned(at, plot.width, 80),
+        }),
         axis(colour, { values: (plot, at) => at.map(asPercent), incrs: [0.25, 0.5, 1, 2, 5, 10], size: 56 }),
       ],
       series: [
         {},
-        { stroke: colour.accent, width: 2, fill: colour.soft, points: { show: true, size: 8, fill: colour.accent, stroke: colour.accent } },
+        {
+          stroke: colour.accent,
+          width: 2,
+          fill: colour.soft,
+          points: { show: true, size: 8, fill: colour.accent, stroke: colour.accent },
+        },
         { stroke: colour.quiet, width: 1.5, dash: [5, 5], points: { show: false } },
       ],
     },
@@ -142,17 +192,34 @@ function throughputOf(samples, colour) {
   return {
     options: {
       padding: [14, 18, 0, 0],
-      scales: { x: { time: true, range: (plot, first, last) => [Math.min(first, last - SHORTEST_SECONDS), last] }, y: { range: () => [0, most * 1.15] } },
+      scales: {
+        x: { time: true, range: (plot, first, last) => [Math.min(first, last - SHORTEST_SECONDS), last] },
+        y: { range: () => [0, most * 1.15] },
+      },
       axes: [
-        axis(colour, { grid: { show: false }, space: 80, size: 34, values: (plot, at) => at.map((second) => new Date(second * 1000).toLocaleTimeString("en-GB")) }),
+        axis(colour, {
+          grid: { show: false },
+          space: 80,
+          size: 34,
+          values: (plot, at) => at.map((second) => new Date(second * 1000).toLocaleTimeString("en-GB")),
+        }),
         axis(colour, { size: 60 }),
       ],
       series: [
         {},
-        { stroke: colour.accent, width: 2, fill: colour.soft, points: { show: samples.length < 3, size: 8, fill: colour.accent } },
+        {
+          stroke: colour.accent,
+          width: 2,
+          fill: colour.soft,
+          points: { show: samples.length < 3, size: 8, fill: colour.accent },
+        },
         { stroke: colour.quiet, width: 1.5, dash: [5, 5], points: { show: false } },
       ],
     },
-    data: [samples.map((sample) => sample.at), samples.map((sample) => sample.read), samples.map((sample) => sample.applied)],
+    data: [
+      samples.map((sample) => sample.at),
+      samples.map((sample) => sample.read),
+      samples.map((sample) => sample.applied),
+    ],
   };
 }

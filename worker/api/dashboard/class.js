@@ -12,8 +12,26 @@ const MOST_PAGES = 20;
 const AT_RISK_SHOWN = 5;
 const IN_SHORT = { inactive: "inactive", low_ewma: "weak", falling: "falling", low_percentile: "low place" };
 const ITEMS_SHOWN = 12;
-const SORTABLE = ["student_id", "mean_last_n", "ewma", "latest", "trend", "percentile_in_course", "attempts_total", "last_activity_at", "at_risk"];
-const WEAKEST_FIRST = new Set(["mean_last_n", "ewma", "latest", "trend", "percentile_in_course", "last_activity_at", "student_id"]);
+const SORTABLE = [
+  "student_id",
+  "mean_last_n",
+  "ewma",
+  "latest",
+  "trend",
+  "percentile_in_course",
+  "attempts_total",
+  "last_activity_at",
+  "at_risk",
+];
+const WEAKEST_FIRST = new Set([
+  "mean_last_n",
+  "ewma",
+  "latest",
+  "trend",
+  "percentile_in_course",
+  "last_activity_at",
+  "student_id",
+]);
 
 export class ClassView {
   constructor(page) {
@@ -60,15 +78,21 @@ export class ClassView {
 
   async refresh(signal) {
     if (!this.course) return;
-    const [main, risk] = await Promise.all([
-      ask("metrics", this.seesRows ? { ...this.query, ...this.order, limit: PAGE, cursor: this.cursors.at(-1) } : this.query, signal),
-      this.seesRows ? ask("metrics", { ...this.query, sort: "at_risk", order: "desc", limit: PAGE }, signal) : null,
-    ]);
-    if (this.search) this.matches = await this.everybody(signal);
+    const rows = { ...this.order, limit: PAGE, cursor: this.cursors.at(-1) };
+    const main = await ask("metrics", { ...this.query, ...(this.seesRows ? rows : {}) }, signal);
+    if (this.seesRows && (main.changed || !this.atRisk)) {
+      const risk = await ask(
+        "metrics",
+        { ...this.query, sort: "at_risk", order: "desc", limit: PAGE },
+        signal,
+      );
+      this.atRisk = risk.body.roster?.filter((learner) => learner.at_risk.flag) ?? null;
+    }
+    if (this.search && (main.changed || !this.matches)) this.matches = await this.everybody(signal);
     this.body = main.body;
-    this.atRisk = risk?.body.roster?.filter((learner) => learner.at_risk.flag) ?? null;
   }
 
+  // Every answer with rows is written down as a look at these learners, so what has not changed is not asked.
   async everybody(signal) {
     const found = [];
     let cursor = null;
@@ -101,7 +125,20 @@ export class ClassView {
 
   nobody() {
     const { from, to } = this.page.where;
-    return h("section", { class: "panel", key: "nobody" }, empty(from || to ? "No attempts in these days. " : "Nobody has handed in anything in this course yet. ", from || to ? h("button", { type: "button", onclick: () => this.page.go({ from: null, to: null }) }, "Show all days") : null));
+    return h(
+      "section",
+      { class: "panel", key: "nobody" },
+      empty(
+        from || to ? "No attempts in these days. " : "Nobody has handed in anything in this course yet. ",
+        from || to
+          ? h(
+              "button",
+              { type: "button", onclick: () => this.page.go({ from: null, to: null }) },
+              "Show all days",
+            )
+          : null,
+      ),
+    );
   }
 
   controls() {
@@ -118,23 +155,88 @@ export class ClassView {
             "label",
             { key: "pick" },
             h("span", {}, "Course"),
-            h("select", { value: known ? this.course : "", onchange: (event) => event.target.value && go({ course: event.target.value }) }, known ? null : h("option", { value: "" }, "Another course"), courses.map((course) => h("option", { value: course, selected: course === this.course }, course))),
+            h(
+              "select",
+              {
+                value: known ? this.course : "",
+                onchange: (event) => event.target.value && go({ course: event.target.value }),
+              },
+              known ? null : h("option", { value: "" }, "Another course"),
+              courses.map((course) =>
+                h("option", { value: course, selected: course === this.course }, course),
+              ),
+            ),
           )
         : null,
       free
         ? h(
             "form",
-            { key: "type", class: "typed", onsubmit: (event) => (event.preventDefault(), go({ course: new FormData(event.target).get("course").trim() || null })) },
-            h("label", {}, h("span", {}, courses.length > 0 ? "Or type a course" : "Course"), h("input", { name: "course", value: known ? "" : (this.course ?? ""), autocomplete: "off", spellcheck: "false", dir: "auto" })),
+            {
+              key: "type",
+              class: "typed",
+              onsubmit: (event) => (
+                event.preventDefault(),
+                go({ course: new FormData(event.target).get("course").trim() || null })
+              ),
+            },
+            h(
+              "label",
+              {},
+              h("span", {}, courses.length > 0 ? "Or type a course" : "Course"),
+              h("input", {
+                name: "course",
+                value: known ? "" : (this.course ?? ""),
+                autocomplete: "off",
+                spellcheck: "false",
+                dir: "auto",
+              }),
+            ),
             h("button", { type: "submit" }, "Show"),
           )
         : null,
       this.seesRows
         ? [
-            h("label", { key: "from" }, h("span", {}, "From"), h("input", { type: "date", value: where.from ?? "", max: where.to, onchange: (event) => go({ from: event.target.value || null }) })),
-            h("label", { key: "to" }, h("span", {}, "To"), h("input", { type: "date", value: where.to ?? "", min: where.from, onchange: (event) => go({ to: event.target.value || null }) })),
-            where.from || where.to ? h("button", { key: "clear", type: "button", class: "plain", onclick: () => go({ from: null, to: null }) }, "All days") : null,
-            this.body ? h("button", { key: "csv", type: "button", class: "last", onclick: () => this.save() }, "Download CSV") : null,
+            h(
+              "label",
+              { key: "from" },
+              h("span", {}, "From"),
+              h("input", {
+                type: "date",
+                value: where.from ?? "",
+                max: where.to,
+                onchange: (event) => go({ from: event.target.value || null }),
+              }),
+            ),
+            h(
+              "label",
+              { key: "to" },
+              h("span", {}, "To"),
+              h("input", {
+                type: "date",
+                value: where.to ?? "",
+                min: where.from,
+                onchange: (event) => go({ to: event.target.value || null }),
+              }),
+            ),
+            where.from || where.to
+              ? h(
+                  "button",
+                  {
+                    key: "clear",
+                    type: "button",
+                    class: "plain",
+                    onclick: () => go({ from: null, to: null }),
+                  },
+                  "All days",
+                )
+              : null,
+            this.body
+              ? h(
+                  "button",
+                  { key: "csv", type: "button", class: "last", onclick: () => this.save() },
+                  "Download CSV",
+                )
+              : null,
           ]
         : null,
     );
@@ -142,7 +244,10 @@ export class ClassView {
 
   async save() {
     const name = `${this.course.replace(/[^\w.-]+/g, "-").slice(0, 60)}.csv`;
-    await this.page.attempt(() => download("metrics", { ...this.query, ...this.order, limit: MOST }, name), "The file is saved.");
+    await this.page.attempt(
+      () => download("metrics", { ...this.query, ...this.order }, name),
+      "The file is saved.",
+    );
   }
 
   figures() {
@@ -151,22 +256,43 @@ export class ClassView {
     return h(
       "dl",
       { class: "figures", key: "figures" },
-      figure("learners", count(learners, "learners"), h("span", {}, definition("learners_counted", "counted"), ": ", count(counted, "learners"))),
-      figure("mean", percent(mean, hidden ? "hidden: too few learners" : "nobody has 3 scored attempts yet"), "of the counted learners"),
-      figure("at_risk", count(atRisk, "learners"), atRisk === null ? "hidden: too few learners" : "may need help"),
+      figure(
+        "learners",
+        count(learners, "learners"),
+        h("span", {}, definition("learners_counted", "counted"), ": ", count(counted, "learners")),
+      ),
+      figure(
+        "mean",
+        percent(mean, hidden ? "hidden: too few learners" : "nobody has 3 scored attempts yet"),
+        "of the counted learners",
+      ),
+      figure(
+        "at_risk",
+        count(atRisk, "learners"),
+        atRisk === null ? "hidden: too few learners" : "may need help",
+      ),
     );
   }
 
   distribution() {
     const bars = this.body.distribution;
     const some = bars.some((bar) => bar.learners);
-    const rows = bars.map((bar, n) => row(`${bar.from}`, rangeOf(bar, n, bars.length), count(bar.learners, "learners")));
-    const label = `Learners by their average: ${bars.filter((bar) => bar.learners).map((bar) => `${plain(bar)}: ${bar.learners}`).join(", ")}`;
+    const rows = bars.map((bar, n) =>
+      row(`${bar.from}`, rangeOf(bar, n, bars.length), count(bar.learners, "learners")),
+    );
+    const label = `Learners by their average: ${bars
+      .filter((bar) => bar.learners)
+      .map((bar) => `${plain(bar)}: ${bar.learners}`)
+      .join(", ")}`;
     return panel(
       definition("distribution"),
       { key: "distribution" },
       some
-        ? [chart(label, distribution(bars)), h("p", { class: "axis" }, "Learners by their average of the last 20 attempts"), asTable("Distribution of averages", [{ head: "Average" }, { head: "Learners" }], rows)]
+        ? [
+            chart(label, distribution(bars)),
+            h("p", { class: "axis" }, "Learners by their average of the last 20 attempts"),
+            asTable("Distribution of averages", [{ head: "Average" }, { head: "Learners" }], rows),
+          ]
         : empty("No distribution yet: nobody has 3 scored attempts, or too few learners to show."),
     );
   }
@@ -179,19 +305,58 @@ export class ClassView {
       { key: "risks" },
       shown.length === 0
         ? empty("Nobody stands out today.")
-        : h("ul", { class: "risks" }, shown.map((learner) => h("li", { key: learner.student_id }, this.opening(learner.student_id), h("span", {}, learner.at_risk.reasons.map((reason) => h("span", { class: "reason", key: reason.code }, reason.text)))))),
-      more ? h("p", {}, h("button", { type: "button", class: "plain", onclick: () => this.page.go({ sort: "at_risk", order: "desc" }) }, `Show all ${this.body.at_risk} in the list of learners`)) : null,
+        : h(
+            "ul",
+            { class: "risks" },
+            shown.map((learner) =>
+              h(
+                "li",
+                { key: learner.student_key },
+                this.opening(learner),
+                h(
+                  "span",
+                  {},
+                  learner.at_risk.reasons.map((reason) =>
+                    h("span", { class: "reason", key: reason.code }, reason.text),
+                  ),
+                ),
+              ),
+            ),
+          ),
+      more
+        ? h(
+            "p",
+            {},
+            h(
+              "button",
+              {
+                type: "button",
+                class: "plain",
+                onclick: () => this.page.go({ sort: "at_risk", order: "desc" }),
+              },
+              `Show all ${this.body.at_risk} in the list of learners`,
+            ),
+          )
+        : null,
     );
   }
 
-  opening(studentId) {
-    return h("button", { type: "button", class: "link", onclick: () => this.page.openStudent(studentId, this.course) }, id(studentId));
+  // Not every id may be opened by every school; what is left is the pseudonym, which leads nowhere.
+  opening({ student_id: studentId, student_key: key }) {
+    if (studentId === null) return id(key, { title: "known by pseudonym only" });
+    return h(
+      "button",
+      { type: "button", class: "link", onclick: () => this.page.openStudent(studentId, this.course) },
+      id(studentId),
+    );
   }
 
   roster() {
     const wanted = this.search.toLowerCase();
     const all = this.search ? (this.matches ?? this.body.roster) : this.body.roster;
-    const rows = wanted ? all.filter((learner) => learner.student_id.toLowerCase().includes(wanted)) : all;
+    const rows = wanted
+      ? all.filter((learner) => (learner.student_id ?? learner.student_key).toLowerCase().includes(wanted))
+      : all;
     const number = this.cursors.length;
     return panel(
       "Learners",
@@ -199,15 +364,40 @@ export class ClassView {
       h(
         "div",
         { class: "controls" },
-        h("label", {}, h("span", {}, "Search by student id"), h("input", { type: "search", value: this.search, autocomplete: "off", spellcheck: "false", oninput: (event) => this.look(event.target.value) })),
-        wanted ? h("p", { class: "found", role: "status" }, `${rows.length} of ${this.matches ? all.length : (this.body.learners ?? all.length)} learners`) : null,
+        h(
+          "label",
+          {},
+          h("span", {}, "Search by student id"),
+          h("input", {
+            type: "search",
+            value: this.search,
+            autocomplete: "off",
+            spellcheck: "false",
+            oninput: (event) => this.look(event.target.value),
+          }),
+        ),
+        wanted
+          ? h(
+              "p",
+              { class: "found", role: "status" },
+              `${rows.length} of ${this.matches ? all.length : (this.body.learners ?? all.length)} learners`,
+            )
+          : null,
       ),
-      rows.length ? table("Learners of the class", this.columns(), rows.slice(0, MOST).map((learner) => this.line(learner))) : empty("No student id contains this."),
+      rows.length
+        ? table(
+            "Learners of the class",
+            this.columns(),
+            rows.slice(0, MOST).map((learner) => this.line(learner)),
+          )
+        : empty("No student id contains this."),
       wanted || (number === 1 && !this.body.next_cursor)
         ? null
         : pager("Pages of learners", {
             back: number > 1 ? () => this.turn(() => this.cursors.pop()) : null,
-            forward: this.body.next_cursor ? () => this.turn(() => this.cursors.push(this.body.next_cursor)) : null,
+            forward: this.body.next_cursor
+              ? () => this.turn(() => this.cursors.push(this.body.next_cursor))
+              : null,
             text: `Page ${number}`,
           }),
     );
@@ -235,47 +425,101 @@ export class ClassView {
       const text = name === "student_id" ? "Student" : NAMES[name];
       return {
         sorted: active ? (order === "asc" ? "ascending" : "descending") : null,
-        head: h("button", { type: "button", class: "sort", onclick: () => this.page.go({ sort: name, order: next }) }, text, h("span", { class: "arrow", "aria-hidden": "true" }, active ? (order === "asc" ? "▲" : "▼") : "")),
+        head: h(
+          "button",
+          { type: "button", class: "sort", onclick: () => this.page.go({ sort: name, order: next }) },
+          text,
+          h("span", { class: "arrow", "aria-hidden": "true" }, active ? (order === "asc" ? "▲" : "▼") : ""),
+        ),
       };
     });
   }
 
   line(learner) {
     return row(
-      learner.student_id,
-      this.opening(learner.student_id),
-      [percent(learner.mean_last_n, "mean_last_n"), learner.provisional ? h("span", { class: "tag" }, definition("provisional", "provisional")) : null],
+      learner.student_key,
+      this.opening(learner),
+      [
+        percent(learner.mean_last_n, "mean_last_n"),
+        learner.provisional ? h("span", { class: "tag" }, definition("provisional", "provisional")) : null,
+      ],
       percent(learner.ewma, "ewma"),
       percent(learner.latest, "latest"),
       change(learner.trend, "trend"),
       percentile(learner.percentile_in_course, "percentile_in_course"),
       count(learner.attempts_total),
       dayAndTime(learner.last_activity_at, "last_activity_at"),
-      learner.at_risk.flag ? learner.at_risk.reasons.map((reason) => h("span", { class: "reason", title: reason.text }, IN_SHORT[reason.code] ?? reason.code, h("span", { class: "hidden" }, `: ${reason.text} `))) : h("span", { class: "quiet" }, "no"),
+      learner.at_risk.flag
+        ? learner.at_risk.reasons.map((reason) =>
+            h(
+              "span",
+              { class: "reason", title: reason.text },
+              IN_SHORT[reason.code] ?? reason.code,
+              h("span", { class: "hidden" }, `: ${reason.text} `),
+            ),
+          )
+        : h("span", { class: "quiet" }, "no"),
     );
   }
 
   withoutRows() {
-    return h("section", { class: "panel", key: "without" }, empty("Your role sees figures of the class without its rows. Tenths are merged until each holds at least 10 learners."));
+    return h(
+      "section",
+      { class: "panel", key: "without" },
+      empty(
+        "Your role sees figures of the class without its rows. Tenths are merged until each holds at least 10 learners.",
+      ),
+    );
   }
 
   items() {
-    const hardest = [...this.body.items].sort((one, other) => (one.correct_rate ?? 2) - (other.correct_rate ?? 2));
+    const hardest = [...this.body.items].sort(
+      (one, other) => (one.correct_rate ?? 2) - (other.correct_rate ?? 2),
+    );
     const shown = this.allItems ? hardest : hardest.slice(0, ITEMS_SHOWN);
-    const columns = [{ head: "Task" }, { head: definition("correct_rate") }, { head: definition("what-is-counted", "Average") }, { head: "Attempts" }, { head: "Learners" }];
-    const line = (item) => row(item.item_id, id(item.item_id), share(item.correct_rate), percent(item.mean, "correct_rate"), count(item.attempts), count(item.learners));
+    const columns = [
+      { head: "Task" },
+      { head: definition("correct_rate") },
+      { head: definition("what-is-counted", "Average") },
+      { head: "Attempts" },
+      { head: "Learners" },
+    ];
+    const line = (item) =>
+      row(
+        item.item_id,
+        id(item.item_id),
+        share(item.correct_rate),
+        percent(item.mean, "correct_rate"),
+        count(item.attempts),
+        count(item.learners),
+      );
     return panel(
       "Tasks, hardest first",
       { key: "items" },
       shown.length ? table("Tasks of the class", columns, shown.map(line)) : empty("No tasks yet."),
-      hardest.length > shown.length ? h("p", {}, h("button", { type: "button", class: "plain", onclick: () => ((this.allItems = true), this.page.paint()) }, `Show all ${hardest.length} tasks`)) : null,
+      hardest.length > shown.length
+        ? h(
+            "p",
+            {},
+            h(
+              "button",
+              { type: "button", class: "plain", onclick: () => ((this.allItems = true), this.page.paint()) },
+              `Show all ${hardest.length} tasks`,
+            ),
+          )
+        : null,
     );
   }
 }
 
 function share(value) {
   if (value === null) return missing("nothing is scored yet");
-  return h("span", { class: "share" }, h("progress", { max: 1, value, "aria-hidden": "true" }), percent(value));
+  return h(
+    "span",
+    { class: "share" },
+    h("progress", { max: 1, value, "aria-hidden": "true" }),
+    percent(value),
+  );
 }
 
 function plain({ from, to }) {

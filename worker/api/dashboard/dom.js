@@ -7,7 +7,11 @@ const PROPERTIES = new Set(["value", "draw", "key", "keep", ...HANDLERS]);
 
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== false && child !== undefined && child !== ""));
+  element.append(
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== false && child !== undefined && child !== ""),
+  );
   for (const [name, value] of Object.entries(attributes)) {
     if (PROPERTIES.has(name)) element[name] = value;
     else if (value === true) element.setAttribute(name, "");
@@ -37,7 +41,8 @@ function merge(old, fresh) {
   for (const handler of HANDLERS) old[handler] = fresh[handler];
   old.draw = fresh.draw;
   if (!fresh.keep) mergeChildren(old, [...fresh.childNodes]);
-  if (fresh.controlled && old !== document.activeElement && old.value !== fresh.value) old.value = fresh.value;
+  if (fresh.controlled && old !== document.activeElement && old.value !== fresh.value)
+    old.value = fresh.value;
 }
 
 function mergeChildren(parent, fresh) {

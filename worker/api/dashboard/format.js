@@ -11,8 +11,19 @@ const whole = new Intl.NumberFormat("en");
 const tenth = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const points = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const moment = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
-const thisYear = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const moment = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+});
+const thisYear = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 const shortDay = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
 export const WHY_EMPTY = {
@@ -34,10 +45,16 @@ export const WHY_EMPTY = {
 };
 
 export function missing(why) {
-  return h("span", { class: "missing", title: why }, h("span", { "aria-hidden": "true" }, "–"), h("span", { class: "hidden" }, `no value: ${why}`));
+  return h(
+    "span",
+    { class: "missing", title: why },
+    h("span", { "aria-hidden": "true" }, "–"),
+    h("span", { class: "hidden" }, `no value: ${why}`),
+  );
 }
 
-const or = (write) => (value, why) => (value === null || value === undefined ? missing(WHY_EMPTY[why] ?? why ?? "not known") : write(value));
+const or = (write) => (value, why) =>
+  value === null || value === undefined ? missing(WHY_EMPTY[why] ?? why ?? "not known") : write(value);
 
 export const count = or((value) => whole.format(value));
 export const percent = or((value) => `${signed(tenth.format(value * 100))}${THIN}%`);
@@ -45,12 +62,21 @@ export const number = or((value) => signed(points.format(value)));
 export const change = or((value) => {
   const shown = tenth.format(Math.abs(value * 100));
   const sign = shown === "0.0" ? "±" : value < 0 ? MINUS : "+";
-  return h("span", {}, h("span", { class: "arrow", "aria-hidden": "true" }, shown === "0.0" ? "→" : value < 0 ? "↘" : "↗"), ` ${sign}${shown}`);
+  return h(
+    "span",
+    {},
+    h("span", { class: "arrow", "aria-hidden": "true" }, shown === "0.0" ? "→" : value < 0 ? "↘" : "↗"),
+    ` ${sign}${shown}`,
+  );
 });
 export const percentile = or((value) => tenth.format(value));
-export const rate = or((value) => `${value >= 100 ? whole.format(Math.round(value)) : tenth.format(value)}/s`);
+export const rate = or(
+  (value) => `${value >= 100 ? whole.format(Math.round(value)) : tenth.format(value)}/s`,
+);
 export const when = or((value) => timeOf(value, moment));
-export const dayAndTime = or((value) => timeOf(value, new Date(value).getFullYear() === new Date().getFullYear() ? thisYear : moment));
+export const dayAndTime = or((value) =>
+  timeOf(value, new Date(value).getFullYear() === new Date().getFullYear() ? thisYear : moment),
+);
 export const atClock = or((value) => timeOf(value, clock));
 export const duration = or((seconds) => {
   if (seconds < 60) return `${tenth.format(seconds)} s`;

@@ -76,7 +76,9 @@ function fragmentOf(where) {
 
 function readFragment() {
   const given = new URLSearchParams(location.hash.slice(1));
-  return Object.fromEntries(KEPT_IN_ADDRESS.filter((name) => given.get(name)).map((name) => [name, given.get(name)]));
+  return Object.fromEntries(
+    KEPT_IN_ADDRESS.filter((name) => given.get(name)).map((name) => [name, given.get(name)]),
+  );
 }
 
 // A token in the address would stay in the history and in whatever is copied from the address bar.
@@ -97,7 +99,8 @@ async function start() {
   try {
     page.session = (await ask("session")).body;
   } catch (error) {
-    if (error instanceof Problem && error.status === 401) return signedOut("This token is not valid, or it has expired. Please sign in again.");
+    if (error instanceof Problem && error.status === 401)
+      return signedOut("This token is not valid, or it has expired. Please sign in again.");
     if (!(error instanceof Problem)) throw error;
     return render(main, heading(["Student analytics"]), problemPanel(error, start));
   }
@@ -140,7 +143,12 @@ async function refresh(signal) {
 function failed(error) {
   if (!(error instanceof Problem)) {
     reportError(error);
-    page.problem = new Problem(0, "This page met an answer that it does not understand", "Please tell whoever runs this system.", 0);
+    page.problem = new Problem(
+      0,
+      "This page met an answer that it does not understand",
+      "Please tell whoever runs this system.",
+      0,
+    );
   } else if (error.status === 401) {
     signedOut("Your sign-in has expired. Please sign in again.");
   } else {
@@ -168,10 +176,25 @@ function contents() {
   const lasting = problem && problem.status >= 400 && problem.status < 500 && problem.status !== 429;
   if (problem && (lasting || !shown)) {
     say(problem.title);
-    return [h("div", { class: "headline", key: "headline" }, title), purposeStrip(), view.head?.(), problemPanel(problem, page.again)];
+    return [
+      h("div", { class: "headline", key: "headline" }, title),
+      purposeStrip(),
+      view.head?.(),
+      problemPanel(problem, page.again),
+    ];
   }
-  if (!shown) return [h("div", { class: "headline", key: "headline" }, title), purposeStrip(), view.render(), answeredAt === null ? loading() : null];
-  const { strip, spoken } = freshness({ body: shown, problem, silentSeconds: (performance.now() - answeredAt) / 1000 });
+  if (!shown)
+    return [
+      h("div", { class: "headline", key: "headline" }, title),
+      purposeStrip(),
+      view.render(),
+      answeredAt === null ? loading() : null,
+    ];
+  const { strip, spoken } = freshness({
+    body: shown,
+    problem,
+    silentSeconds: (performance.now() - answeredAt) / 1000,
+  });
   say(spoken);
   return [h("div", { class: "headline", key: "headline" }, title, strip), purposeStrip(), view.render()];
 }
@@ -181,23 +204,66 @@ function heading(title) {
 }
 
 function brand() {
-  return h("a", { class: "brand", href: "./", key: "brand" }, h("img", { src: "static/icon.svg", alt: "", width: 28, height: 28 }), h("span", {}, "Student analytics"));
+  return h(
+    "a",
+    { class: "brand", href: "./", key: "brand" },
+    h("img", { src: "static/icon.svg", alt: "", width: 28, height: 28 }),
+    h("span", {}, "Student analytics"),
+  );
 }
 
 function navigation() {
   const views = offered();
   const course = page.where.course;
-  return h("nav", { key: "nav", "aria-label": "Views" }, views.map(([name, view]) => h("a", { key: name, href: fragmentOf({ view: name, course: name === "system" ? null : course }), "aria-current": name === page.viewName ? "page" : null }, view.name)), h("a", { key: "definitions", href: "definitions" }, "Definitions"));
+  return h(
+    "nav",
+    { key: "nav", "aria-label": "Views" },
+    views.map(([name, view]) =>
+      h(
+        "a",
+        {
+          key: name,
+          href: fragmentOf({ view: name, course: name === "system" ? null : course }),
+          "aria-current": name === page.viewName ? "page" : null,
+        },
+        view.name,
+      ),
+    ),
+    h("a", { key: "definitions", href: "definitions" }, "Definitions"),
+  );
 }
 
 function account() {
   const { subject, roles, expires_at: expires } = page.session;
-  return h("div", { class: "account", key: "account" }, h("span", { class: "who" }, h("bdi", {}, subject), h("small", {}, roles.join(", "), expires ? [" · until ", atClock(expires)] : null)), h("button", { type: "button", onclick: signOut }, "Sign out"));
+  return h(
+    "div",
+    { class: "account", key: "account" },
+    h(
+      "span",
+      { class: "who" },
+      h("bdi", {}, subject),
+      h("small", {}, roles.join(", "), expires ? [" · until ", atClock(expires)] : null),
+    ),
+    h("button", { type: "button", onclick: signOut }, "Sign out"),
+  );
 }
 
 function nothingToSee() {
   const producer = page.hasRole("producer");
-  return [heading(["Student analytics"]), h("section", { class: "panel", key: "nothing" }, h("p", {}, producer ? "You are signed in as a producer. Producers send events to POST /students; there are no figures here for them." : "Your account has no role that sees figures here. Ask whoever runs this system for one."))];
+  return [
+    heading(["Student analytics"]),
+    h(
+      "section",
+      { class: "panel", key: "nothing" },
+      h(
+        "p",
+        {},
+        producer
+          ? "You are signed in as a producer. Producers send events to POST /students; there are no figures here for them."
+          : "Your account has no role that sees figures here. Ask whoever runs this system for one.",
+      ),
+    ),
+  ];
 }
 
 function purposeForm() {
@@ -212,8 +278,24 @@ function purposeForm() {
     "form",
     { class: "panel narrow", key: "purpose", onsubmit: keep },
     h("h2", {}, "Why do you look?"),
-    h("p", { id: "purpose-help" }, "Officials say for what purpose they see data. It is stored with every record you open, and the students can read it. 8 to 200 characters; do not name a student."),
-    h("label", {}, h("span", {}, "Purpose"), h("input", { name: "purpose", required: true, minlength: PURPOSE_LENGTH.least, maxlength: PURPOSE_LENGTH.most, "aria-describedby": "purpose-help", autocomplete: "off" })),
+    h(
+      "p",
+      { id: "purpose-help" },
+      "Officials say for what purpose they see data. It is stored with every record you open, and the students can read it. 8 to 200 characters; do not name a student.",
+    ),
+    h(
+      "label",
+      {},
+      h("span", {}, "Purpose"),
+      h("input", {
+        name: "purpose",
+        required: true,
+        minlength: PURPOSE_LENGTH.least,
+        maxlength: PURPOSE_LENGTH.most,
+        "aria-describedby": "purpose-help",
+        autocomplete: "off",
+      }),
+    ),
     h("button", { type: "submit", class: "main" }, "Continue"),
   );
 }
@@ -226,14 +308,24 @@ function purposeStrip() {
     page.viewName = null;
     arrive();
   };
-  return h("p", { class: "purpose", key: "strip" }, "Purpose: ", h("bdi", { class: "long" }, purpose.get()), h("button", { type: "button", class: "plain", onclick: anew }, "Change"));
+  return h(
+    "p",
+    { class: "purpose", key: "strip" },
+    "Purpose: ",
+    h("bdi", { class: "long" }, purpose.get()),
+    h("button", { type: "button", class: "plain", onclick: anew }, "Change"),
+  );
 }
 
 function signInForm(sentence = "") {
   const enter = (event) => {
     event.preventDefault();
-    const given = new FormData(event.target).get("token").trim().replace(/^Bearer\s+/i, "");
-    if (!/^[\x21-\x7e]+$/.test(given)) return signInForm("A token is one word of letters, digits, dots and dashes.");
+    const given = new FormData(event.target)
+      .get("token")
+      .trim()
+      .replace(/^Bearer\s+/i, "");
+    if (!/^[\x21-\x7e]+$/.test(given))
+      return signInForm("A token is one word of letters, digits, dots and dashes.");
     token.set(given);
     start();
   };
@@ -246,8 +338,24 @@ function signInForm(sentence = "") {
       { class: "panel narrow", key: "signin", onsubmit: enter },
       h("h1", { tabindex: "-1" }, "Sign in"),
       sentence ? h("p", { class: "sentence", role: "alert" }, sentence) : null,
-      h("p", { id: "token-help" }, "Paste the access token that your school's sign-in gave you. It stays in this tab and is forgotten when you close it."),
-      h("label", {}, h("span", {}, "Access token"), h("input", { name: "token", type: "password", required: true, autocomplete: "off", spellcheck: "false", "aria-describedby": "token-help" })),
+      h(
+        "p",
+        { id: "token-help" },
+        "Paste the access token that your school's sign-in gave you. It stays in this tab and is forgotten when you close it.",
+      ),
+      h(
+        "label",
+        {},
+        h("span", {}, "Access token"),
+        h("input", {
+          name: "token",
+          type: "password",
+          required: true,
+          autocomplete: "off",
+          spellcheck: "false",
+          "aria-describedby": "token-help",
+        }),
+      ),
       h("button", { type: "submit", class: "main" }, "Sign in"),
       h("p", { class: "quiet" }, h("a", { href: "definitions" }, "How scores are computed")),
     ),

@@ -31,12 +31,23 @@ export function definition(name, text = NAMES[name]) {
 }
 
 export function figure(name, value, note = null, attributes = {}) {
-  return h("div", { class: `figure ${attributes.class ?? ""}`, key: name }, h("dt", {}, definition(name, attributes.label)), h("dd", {}, value), note ? h("dd", { class: "note" }, note) : null);
+  return h(
+    "div",
+    { class: `figure ${attributes.class ?? ""}`, key: name },
+    h("dt", {}, definition(name, attributes.label)),
+    h("dd", {}, value),
+    note ? h("dd", { class: "note" }, note) : null,
+  );
 }
 
 export function panel(title, attributes, ...children) {
   const name = `p-${attributes.key}`;
-  return h("section", { ...attributes, class: `panel ${attributes.class ?? ""}`, "aria-labelledby": name }, h("h2", { id: name }, title), ...children);
+  return h(
+    "section",
+    { ...attributes, class: `panel ${attributes.class ?? ""}`, "aria-labelledby": name },
+    h("h2", { id: name }, title),
+    ...children,
+  );
 }
 
 export function empty(...text) {
@@ -45,16 +56,29 @@ export function empty(...text) {
 
 // A table that is wider than a phone scrolls by itself, and a keyboard can reach it.
 export function table(name, columns, rows, attributes = {}) {
-  const head = columns.map((column) => h("th", { scope: "col", class: column.class, "aria-sort": column.sorted }, column.head));
+  const head = columns.map((column) =>
+    h("th", { scope: "col", class: column.class, "aria-sort": column.sorted }, column.head),
+  );
   return h(
     "div",
     { class: "scroll", role: "group", tabindex: "0", "aria-label": name, ...attributes },
-    h("table", {}, h("caption", { class: "hidden" }, name), h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)),
+    h(
+      "table",
+      {},
+      h("caption", { class: "hidden" }, name),
+      h("thead", {}, h("tr", {}, head)),
+      h("tbody", {}, rows),
+    ),
   );
 }
 
 export function row(key, first, ...cells) {
-  return h("tr", { key }, h("th", { scope: "row" }, first), cells.map((cell) => h("td", {}, cell)));
+  return h(
+    "tr",
+    { key },
+    h("th", { scope: "row" }, first),
+    cells.map((cell) => h("td", {}, cell)),
+  );
 }
 
 export function chart(label, draw) {
@@ -86,7 +110,12 @@ export function problemPanel(problem, again) {
 }
 
 export function loading() {
-  return h("section", { class: "panel waiting", key: "loading", "aria-busy": "true" }, h("p", {}, "Asking for the figures …"), h("div", { class: "bones", "aria-hidden": "true" }, h("i"), h("i"), h("i")));
+  return h(
+    "section",
+    { class: "panel waiting", key: "loading", "aria-busy": "true" },
+    h("p", {}, "Asking for the figures …"),
+    h("div", { class: "bones", "aria-hidden": "true" }, h("i"), h("i"), h("i")),
+  );
 }
 
 // What is known about the age of what is shown, worst first.
@@ -94,17 +123,38 @@ export function freshness({ body, problem, silentSeconds }) {
   const silent = silentSeconds > STALE_SECONDS;
   const stale = body.stale_seconds !== null && body.stale_seconds > STALE_SECONDS;
   const marks = [];
-  const spoken = [problem?.title, silent && "No new answer", stale && "The figures are stale", body.degraded && "The figures are taken from the ledger"].filter(Boolean);
+  const spoken = [
+    problem?.title,
+    silent && "No new answer",
+    stale && "The figures are stale",
+    body.degraded && "The figures are taken from the ledger",
+  ].filter(Boolean);
   if (problem) marks.push(h("span", { class: "mark bad" }, `${problem.title}; showing the last answer`));
-  if (silent) marks.push(h("span", { class: "mark bad" }, `No new answer for ${Math.round(silentSeconds)} s`));
-  if (stale) marks.push(h("span", { class: "mark warn" }, "Stale: ", duration(body.stale_seconds), " behind"));
-  if (body.degraded) marks.push(h("span", { class: "mark warn" }, definition("degraded", "Degraded"), ": taken from the ledger"));
-  const behind = body.stale_seconds === null || body.stale_seconds === undefined ? "delay not known" : [duration(body.stale_seconds), " behind"];
+  if (silent)
+    marks.push(h("span", { class: "mark bad" }, `No new answer for ${Math.round(silentSeconds)} s`));
+  if (stale)
+    marks.push(h("span", { class: "mark warn" }, "Stale: ", duration(body.stale_seconds), " behind"));
+  if (body.degraded)
+    marks.push(
+      h("span", { class: "mark warn" }, definition("degraded", "Degraded"), ": taken from the ledger"),
+    );
+  const behind =
+    body.stale_seconds === null || body.stale_seconds === undefined
+      ? "delay not known"
+      : [duration(body.stale_seconds), " behind"];
   const strip = h(
     "p",
     { class: `fresh ${problem || silent ? "bad" : stale || body.degraded ? "warn" : "good"}`, key: "fresh" },
     h("span", { class: "dot", "aria-hidden": "true" }),
-    h("span", {}, definition("as_of", "As of"), " ", atClock(body.as_of), " · ", definition("stale_seconds", behind)),
+    h(
+      "span",
+      {},
+      definition("as_of", "As of"),
+      " ",
+      atClock(body.as_of),
+      " · ",
+      definition("stale_seconds", behind),
+    ),
     marks,
   );
   return { strip, spoken: spoken.join(". ") || "The figures are up to date" };

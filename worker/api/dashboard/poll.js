@@ -9,7 +9,9 @@ export class Poll {
     this.work = work;
     this.failures = 0;
     this.wanted = false;
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.wanted && this.now()));
+    document.addEventListener("visibilitychange", () =>
+      document.hidden ? this.pause() : this.wanted && this.now(),
+    );
   }
 
   now() {
