@@ -1,7 +1,7 @@
 """`python -m tests.faults.report`: the drills' JSON files as the table in docs/drills.md.
 
-Several files are joined, the last word on a drill counts: some drills are best measured on a quiet machine and
-by themselves.
+Several files are joined, the last word on a drill counts: some drills are best measured on a quiet
+machine and by themselves.
 """
 
 import argparse
