@@ -26,6 +26,7 @@ from worker.api.freshness import Freshness
 from worker.api.ingest import Edge
 from worker.api.scores import Scores
 from worker.api.service import Service
+from worker.api.signing_in import SigningIn
 from worker.api.tokens import ClaimNames, Doorkeeper, Keys, Producer, TokenPolicy
 from worker.api.views import Views
 from worker.domain.event import ScoreEvent
@@ -119,6 +120,7 @@ class House:
             scores=Scores(desk, classes, freshness, thresholds, self.now),
             views=Views(desk, classes, freshness, IDENTITY, self.now),
             freshness=freshness,
+            signing_in=SigningIn(None, lambda _url, _form: {}),
             now=self.now,
             class_seconds=3600,
         )

@@ -179,6 +179,18 @@ class ApiSettings(Settings, frozen=True, kw_only=True):
     token_signing_key_file: Annotated[
         str | None, Meta(description="private key of `python -m worker token`, in local mode only")
     ] = None
+    sign_in_authorize_url: Annotated[
+        str | None, Meta(description="where the page sends people to sign in; none: they bring a token")
+    ] = None
+    sign_in_token_url: Annotated[str | None, Meta(description="where the code of a sign-in is exchanged")] = (
+        None
+    )
+    sign_in_client_id: Annotated[
+        str | None, Meta(description="our client id there; by default the first of `TOKEN_CLIENTS`")
+    ] = None
+    public_url: Annotated[
+        str | None, Meta(description="where people see the page; the provider returns to `/signed-in` there")
+    ] = None
     claim_roles: Annotated[str, Meta(description="claim with the caller's roles")] = "roles"
     claim_realm: Annotated[str, Meta(description="claim with the realm of the student ids")] = "realm"
     claim_student_id: Annotated[str, Meta(description="claim with a student's own id")] = "student_id"

@@ -11,7 +11,9 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import msgspec
 from granian import Granian
@@ -32,6 +34,7 @@ from worker.api.freshness import Freshness
 from worker.api.ingest import Edge
 from worker.api.scores import Scores
 from worker.api.service import Service
+from worker.api.signing_in import Provider, Refused, SigningIn
 from worker.api.tokens import ClaimNames, Doorkeeper, Keys, Producer, TokenPolicy
 from worker.api.views import Views
 from worker.domain.errors import Fatal
@@ -41,6 +44,7 @@ from worker.stream.reading import ScoreReader
 
 _log = logging.getLogger(__name__)
 _FETCH_SECONDS = 5.0
+_MOST_ANSWER = 1024 * 1024
 _HEADERS_MILLIS = 10_000
 _STOP_SECONDS = 30
 _PR_SET_PDEATHSIG = 1
@@ -115,6 +119,7 @@ def service(settings: ApiSettings) -> Service:
         scores=Scores(desk, classes, freshness, thresholds, wiring.now),
         views=Views(desk, classes, freshness, identity, wiring.now),
         freshness=freshness,
+        signing_in=SigningIn(_provider(settings), _post),
         now=wiring.now,
         class_seconds=settings.class_seconds,
         close=watching.close,
@@ -149,6 +154,41 @@ def doorkeeper(settings: ApiSettings) -> Doorkeeper:
         gateway_secret=secret,
         enrolled=_enrolled(settings) if settings.enrolments == "table" else None,
     )
+
+
+def _provider(settings: ApiSettings) -> Provider | None:
+    """Where people sign in.
+
+    Raises:
+        Fatal: half of it is set, or a URL is not https.
+    """
+    given = (settings.sign_in_authorize_url, settings.sign_in_token_url, settings.public_url)
+    if not any(given):
+        return None
+    authorize_url, token_url, public_url = given
+    if not (authorize_url and token_url and public_url):
+        msg = "set all of SIGN_IN_AUTHORIZE_URL, SIGN_IN_TOKEN_URL and PUBLIC_URL, or none"
+        raise Fatal(msg)
+    if settings.mode != "local" and not all(str(url).startswith("https://") for url in given):
+        msg = "SIGN_IN_AUTHORIZE_URL, SIGN_IN_TOKEN_URL and PUBLIC_URL must begin with https://"
+        raise Fatal(msg)
+    client_id = settings.sign_in_client_id or settings.token_clients.split(",")[0].strip()
+    return Provider(authorize_url, token_url, client_id, public_url.rstrip("/"))
+
+
+def _post(url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
+    """A form to the identity provider, and its answer; `Refused` where it says no."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    request = Request(url, data=urlencode(form).encode(), headers=headers)  # noqa: S310 - checked at the start
+    try:
+        with urlopen(request, timeout=_FETCH_SECONDS) as answer:  # noqa: S310 - as above
+            found: Mapping[str, Any] = msgspec.json.decode(answer.read(_MOST_ANSWER))
+            return found
+    except HTTPError as error:
+        with error:
+            if error.code < 500:
+                raise Refused from None
+            raise
 
 
 def _clerk(settings: ApiSettings, epoch: int) -> Clerk:

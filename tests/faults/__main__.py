@@ -85,7 +85,7 @@ def _soak(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def run(drill: Drill, per_second: int, say: Say, logs: Path | None = None) -> Result:
-    """One drill from an empty stack to its proof, or why it cannot be run here; `logs` keeps what was said."""
+    """One drill from an empty stack to its proof, or why it cannot be run here; `logs` keeps its logs."""
     reason = drill.unavailable()
     if reason is not None:
         return Result(drill.number, drill.name, not_run=reason)

@@ -19,6 +19,7 @@ from worker import __version__
 from worker.api import problems
 from worker.api.bodies import MOST_BYTES
 from worker.api.page import SECURITY_HEADERS
+from worker.api.pages import PAGES
 from worker.api.routes import ROUTES
 from worker.api.service import Service
 from worker.domain.errors import Unavailable
@@ -46,7 +47,7 @@ def build(make: Callable[[], Service]) -> ASGIApp:
             yield
 
     app = Litestar(
-        route_handlers=[Router("/", route_handlers=ROUTES)],
+        route_handlers=[Router("/", route_handlers=[*ROUTES, *PAGES])],
         lifespan=[life],
         state=State(),
         exception_handlers={

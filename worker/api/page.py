@@ -100,6 +100,15 @@ def assets() -> Mapping[str, Asset]:
     return MappingProxyType(found)
 
 
+@cache
+def entrance(*, sign_in: bool) -> Asset:
+    """The page itself, which is told whether there is an identity provider to sign in at."""
+    body = _own("index.html")
+    return _asset(
+        "index.html", body.replace(b"<html ", b'<html data-sign-in="offered" ', 1) if sign_in else body
+    )
+
+
 def definitions(text: str) -> str:
     """The page that explains every figure, an HTML document with an anchor for each of them."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")

@@ -36,8 +36,7 @@ from worker.api.answers import (
 )
 from worker.api.bodies import read_body
 from worker.api.ingest import MOST_EVENTS, Rejected
-from worker.api.page import SECURITY_HEADERS, Asset, assets
-from worker.api.problems import MEDIA_TYPE, BadRequest, NotFound, Unauthorized
+from worker.api.problems import MEDIA_TYPE, BadRequest, Unauthorized
 from worker.api.responses import PRIVATE, plain, tagged
 from worker.api.scores import Asked
 from worker.api.service import Service
@@ -408,20 +407,7 @@ async def readyz(request: Call) -> Response[Ready]:
     return Response(told, status_code=200 if ready else 503)
 
 
-@get(["/", "/definitions", "/static/{name:str}"], include_in_schema=False)
-async def page(request: Call) -> Response[Any]:
-    """The page and its files."""
-    asset: Asset | None = assets().get(request.scope["path"])
-    if asset is None:
-        raise NotFound("no such file")
-    headers = {**SECURITY_HEADERS, "ETag": asset.etag}
-    if asset.etag in request.headers.get("if-none-match", ""):
-        return Response(None, status_code=304, headers=headers)
-    # the framework adds the charset itself
-    return Response(asset.body, media_type=asset.content_type.partition(";")[0], headers=headers)
-
-
-ROUTES = [send_events, metrics, attempts, disclosures, session, healthz, readyz, page]
+ROUTES = [send_events, metrics, attempts, disclosures, session, healthz, readyz]
 
 
 def _service(request: Call) -> Service:

@@ -15,6 +15,7 @@ from worker.api.desk import Clerk, Desk
 from worker.api.freshness import Freshness
 from worker.api.ingest import Edge
 from worker.api.scores import Scores
+from worker.api.signing_in import SigningIn
 from worker.api.tokens import Doorkeeper
 from worker.api.views import Views
 from worker.domain.errors import Unavailable
@@ -40,6 +41,7 @@ class Service:
         scores: answers about one student.
         views: answers about many.
         freshness: how far the projection is behind.
+        signing_in: the way to the identity provider and back.
         now: the present, aware.
         class_seconds: how often class figures are looked at again.
         close: gives shared connections back at the end.
@@ -55,6 +57,7 @@ class Service:
     scores: Scores
     views: Views
     freshness: Freshness
+    signing_in: SigningIn
     now: Callable[[], datetime]
     class_seconds: float
     close: Callable[[], None] = lambda: None

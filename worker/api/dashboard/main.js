@@ -26,6 +26,8 @@ const top = document.getElementById("top");
 const main = document.getElementById("main");
 const said = document.getElementById("said");
 
+const SIGN_IN_OFFERED = document.documentElement.dataset.signIn === "offered";
+
 const page = {
   session: null,
   where: {},
@@ -338,10 +340,11 @@ function signInForm(sentence = "") {
       { class: "panel narrow", key: "signin", onsubmit: enter },
       h("h1", { tabindex: "-1" }, "Sign in"),
       sentence ? h("p", { class: "sentence", role: "alert" }, sentence) : null,
+      SIGN_IN_OFFERED ? h("p", {}, h("a", { class: "away", href: "sign-in" }, "Sign in with your school account")) : null,
       h(
         "p",
         { id: "token-help" },
-        "Paste the access token that your school's sign-in gave you. It stays in this tab and is forgotten when you close it.",
+        `${SIGN_IN_OFFERED ? "Or paste" : "Paste"} the access token that your school's sign-in gave you. It stays in this tab and is forgotten when you close it.`,
       ),
       h(
         "label",
