@@ -45,6 +45,7 @@ class Clerk(NamedTuple):
 class _Asked(NamedTuple):
     keys: Sequence[StateKey]
     disclosure: Disclosure | None
+    checked: bool
     answer: "asyncio.Future[Reads]"
 
 
@@ -98,8 +99,13 @@ class Desk:
         for clerk in self._hired:
             clerk.close()
 
-    async def read(self, keys: Sequence[StateKey], disclosure: Disclosure | None) -> Reads:
+    async def read(
+        self, keys: Sequence[StateKey], disclosure: Disclosure | None, *, checked: bool = False
+    ) -> Reads:
         """The states of these keys, once the disclosure is recorded; absent ones are left out.
+
+        Every read for somebody else is `checked`: it costs a look at the ledger anyway, so it is never served
+        a stale state.
 
         Raises:
             Away: the disclosure cannot be recorded, or too many wait.
@@ -108,7 +114,7 @@ class Desk:
         if self._queue.qsize() > self._most:
             raise Away(_TOO_MANY)
         answer: asyncio.Future[Reads] = self._loop.create_future()
-        self._queue.put(_Asked(keys, disclosure, answer))
+        self._queue.put(_Asked(keys, disclosure, checked or disclosure is not None, answer))
         return await answer
 
     async def record(self, disclosure: Disclosure) -> None:
@@ -199,8 +205,8 @@ class Desk:
 
     def _take(self, clerk: Clerk, group: Sequence[_Asked]) -> None:
         # first what needs no record: it must not wait for a ledger that is away
-        self._tell(self._read(clerk, [one for one in group if one.disclosure is None], checked=False))
-        recorded: list[_Asked] = []
+        self._tell(self._read(clerk, [one for one in group if not one.checked], checked=False))
+        recorded = [one for one in group if one.checked and one.disclosure is None]
         for one, failed in self._record(clerk, [one for one in group if one.disclosure is not None]):
             if failed is None:
                 recorded.append(one)
@@ -232,7 +238,6 @@ class Desk:
     def _read(
         self, clerk: Clerk, asked: Sequence[_Asked], *, checked: bool
     ) -> list[tuple[_Asked, Reads | Exception]]:
-        """`checked` reads cost a look at the ledger anyway, so they are never served a stale state."""
         keys = sorted({key for one in asked for key in one.keys})
         if not keys:
             return [(one, {}) for one in asked]

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -38,7 +39,7 @@ from worker.api.bodies import read_body
 from worker.api.ingest import MOST_EVENTS, Rejected
 from worker.api.problems import MEDIA_TYPE, BadRequest, Unauthorized
 from worker.api.responses import PRIVATE, plain, tagged
-from worker.api.scores import Asked
+from worker.api.scores import Asked, Owed
 from worker.api.service import Service
 from worker.api.tokens import CALLER_HEADER, SECRET_HEADER
 from worker.api.views import ClassAsked
@@ -278,8 +279,9 @@ async def metrics(
         _only(request, "student_id", "course_id", "as_of")
         asked = _asked(service, caller, student_id, course_id, purpose)
         if course_id is None:
-            return tagged(request, await service.scores.everywhere(asked, moment))
-        return tagged(request, await service.scores.in_course(asked, course_id, moment))
+            return await _give(request, await service.scores.everywhere(asked, moment))
+        known = "if-none-match" in request.headers
+        return await _give(request, await service.scores.in_course(asked, course_id, moment, known=known))
     if course_id is not None:
         _only(request, "course_id", "as_of", "from", "to", "sort", "order", "limit", "cursor")
         if first is not None and last is not None and first > last:
@@ -300,8 +302,10 @@ async def metrics(
         )
         found = await service.views.classroom(looked)
         if wants_csv and found.view is not None:
+            if found.disclosure is not None:
+                await service.desk.record(found.disclosure)
             return _csv(roster.as_csv(found.view.roster))
-        return tagged(request, found.figures)
+        return await _give(request, Owed(found.figures, found.disclosure))
     _only(request)
     access.to_system(caller)
     return tagged(request, await service.views.system())
@@ -327,7 +331,7 @@ async def attempts(
     caller = await _caller(request)
     _only(request, "student_id", "course_id", "limit", "cursor")
     asked = _asked(service, caller, student_id, course_id, _purpose(request, purpose))
-    return tagged(request, await service.views.attempts(asked, course_id, cursor, limit or _PAGE))
+    return await _give(request, await service.views.attempts(asked, course_id, cursor, limit or _PAGE))
 
 
 @get(
@@ -352,7 +356,7 @@ async def disclosures(
     grant = access.to_disclosures(caller, own, purpose)
     key = service.identity.identify(own, caller.realm).student_key
     asked = Asked(caller, grant, purpose, own, key)
-    return tagged(request, await service.views.disclosures(asked, cursor, limit or _PAGE))
+    return await _give(request, await service.views.disclosures(asked, cursor, limit or _PAGE))
 
 
 @get(
@@ -452,6 +456,18 @@ def _purpose(request: Call, purpose: str | None) -> str | None:
     ):
         raise BadRequest("say once in X-Purpose why you look, in 8 to 200 characters of text")
     return text
+
+
+async def _give(request: Call, owed: Owed) -> Response[Any]:
+    """The answer, once its disclosure is recorded; a 304 shows nothing that was not shown before.
+
+    Raises:
+        Away: it cannot be recorded, so the read does not happen.
+    """
+    response = tagged(request, owed.answer)
+    if owed.disclosure is not None and response.status_code != HTTPStatus.NOT_MODIFIED:
+        await _service(request).desk.record(owed.disclosure)
+    return response
 
 
 def _asked(

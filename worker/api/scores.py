@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from worker.api.access import Caller, Grant
 from worker.api.answers import InCourse, Point, StudentCourses, StudentInCourse
 from worker.api.classes import Classes, Room
@@ -41,8 +43,18 @@ def disclosure(asked: Asked, what: str, course_id: str | None, at: datetime) -> 
     return Disclosure(at, subject, role, what, course_id, asked.purpose, [asked.student_key])
 
 
+class Owed(NamedTuple):
+    """An answer, and the disclosure that must be recorded before it leaves with a body."""
+
+    answer: msgspec.Struct
+    disclosure: Disclosure | None
+
+
 class Scores:
     """Answers about one student.
+
+    Who already has an answer (`known`) may only be told that nothing has changed, which discloses nothing:
+    its disclosure is owed until that is known. Everybody else's is recorded in the same step as the read.
 
     Args:
         desk: the way to the records.
@@ -66,7 +78,7 @@ class Scores:
         self._thresholds = thresholds
         self._now = now
 
-    async def in_course(self, asked: Asked, course_id: str, as_of: datetime | None) -> StudentInCourse:
+    async def in_course(self, asked: Asked, course_id: str, as_of: datetime | None, *, known: bool) -> Owed:
         """One student in one course.
 
         Raises:
@@ -76,18 +88,18 @@ class Scores:
         key = StateKey(asked.student_key, course_id)
         seen = disclosure(asked, "scores", course_id, moment)
         if as_of is not None:
-            if seen is not None:
-                await self._desk.record(seen)
             window, ranking = await self._desk.work(lambda clerk: self._past(clerk, key, as_of))
-            moment, degraded = as_of, False
+            moment, degraded, owed = as_of, False, seen
         else:
-            found = (await self._desk.read([key], seen)).get(key)
+            owed = seen if known else None
+            now = None if known else seen
+            found = (await self._desk.read([key], now, checked=not asked.grant.own)).get(key)
             window, degraded = (None, False) if found is None else (found.window, found.degraded)
             ranking = await self._ranking(course_id) if window is not None else None
         if window is None:
             raise NotFound(_NOBODY)
         line = self._line(course_id, scores(window, moment), ranking)
-        return StudentInCourse(
+        answer = StudentInCourse(
             student_id=asked.student_id,
             student_key=asked.student_key,
             as_of=moment,
@@ -96,8 +108,9 @@ class Scores:
             window=[Point(from_micros(occurred), ratio / MICRO) for occurred, ratio, _ in window.ring],
             **{name: getattr(line, name) for name in line.__struct_fields__},
         )
+        return Owed(answer, owed)
 
-    async def everywhere(self, asked: Asked, as_of: datetime | None) -> StudentCourses:
+    async def everywhere(self, asked: Asked, as_of: datetime | None) -> Owed:
         """All courses of a student that the grant reaches.
 
         Raises:
@@ -116,12 +129,10 @@ class Scores:
         degraded = False
         windows: Mapping[StateKey, Window]
         if as_of is None:
-            found = await self._desk.read(keys, seen)
+            found = await self._desk.read(keys, None, checked=not asked.grant.own)
             windows = {key: read.window for key, read in found.items()}
             degraded = any(read.degraded for read in found.values())
         else:
-            if seen is not None:
-                await self._desk.record(seen)
             windows, moment = await self._desk.work(lambda clerk: _then(clerk, keys, as_of)), as_of
         lines = []
         for key in keys:
@@ -131,7 +142,7 @@ class Scores:
         if not lines:
             raise NotFound(_NOBODY)
         means = [line.mean_last_n for line in lines if line.mean_last_n is not None]
-        return StudentCourses(
+        answer = StudentCourses(
             student_id=asked.student_id,
             student_key=asked.student_key,
             as_of=moment,
@@ -140,6 +151,7 @@ class Scores:
             mean_of_course_means=sum(means) / len(means) if means else None,
             courses=lines,
         )
+        return Owed(answer, seen)
 
     async def _ranking(self, course_id: str) -> Ranking | None:
         held = self._classes.held("ranking", course_id)

@@ -22,7 +22,7 @@ from worker.api.classes import Classes, Room, quietly
 from worker.api.desk import Clerk, Desk
 from worker.api.freshness import Freshness
 from worker.api.problems import BadRequest, NotFound
-from worker.api.scores import Asked, disclosure
+from worker.api.scores import Asked, Owed, disclosure
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.event import ratio_micros
 from worker.domain.identity import Identity, SealBroken
@@ -58,6 +58,7 @@ class ClassAnswer(NamedTuple):
 
     figures: ClassFigures
     view: ClassView | None
+    disclosure: Disclosure | None
 
 
 class Views:
@@ -93,7 +94,7 @@ class Views:
             BadRequest: a narrowed view of published figures, which would tell small groups apart.
         """
         if not asked.grant.rows:
-            return ClassAnswer(await self._published(asked), None)
+            return ClassAnswer(await self._published(asked), None, None)
         room = await self._room(asked)
         if room is None:
             raise NotFound(_NO_CLASS)
@@ -105,18 +106,15 @@ class Views:
             learners, names, sort=asked.sort, order=asked.order, cursor=asked.cursor, limit=asked.limit
         )
         keys = [learner.student_key for learner in cut.learners]
-        if keys:
-            await self._desk.record(
-                Disclosure(
-                    self._now(),
-                    asked.caller.subject,
-                    asked.grant.role.value,
-                    "class",
-                    asked.course_id,
-                    asked.purpose,
-                    keys,
-                )
-            )
+        seen = Disclosure(
+            self._now(),
+            asked.caller.subject,
+            asked.grant.role.value,
+            "class",
+            asked.course_id,
+            asked.purpose,
+            keys,
+        )
         names = self._names(room, keys, asked.caller.realm)
         figures = room.classroom
         view = ClassView(
@@ -134,9 +132,9 @@ class Views:
             roster=[roster.line(learner, names.get(learner.student_key)) for learner in cut.learners],
             next_cursor=cut.next_cursor,
         )
-        return ClassAnswer(view, view)
+        return ClassAnswer(view, view, seen if keys else None)
 
-    async def attempts(self, asked: Asked, course_id: str, cursor: str | None, limit: int) -> Attempts:
+    async def attempts(self, asked: Asked, course_id: str, cursor: str | None, limit: int) -> Owed:
         """The attempts of a student in a course, newest first.
 
         Raises:
@@ -144,16 +142,13 @@ class Views:
         """
         moment = self._now()
         before = cursors.decode(cursor, tuple[cursors.Moment, cursors.Number])
-        seen = disclosure(asked, "attempts", course_id, moment)
-        if seen is not None:
-            await self._desk.record(seen)
         key = StateKey(asked.student_key, course_id)
         found = await self._desk.work(lambda clerk: clerk.records.standing(key, before, limit + 1))
         if not found and before is None:
             raise NotFound("no attempts of such a student here; check the student id and the course")
         lines = found[:limit]
         after = cursors.encode((lines[-1].occurred_at, lines[-1].key)) if len(found) > limit else None
-        return Attempts(
+        answer = Attempts(
             student_id=asked.student_id,
             student_key=asked.student_key,
             course_id=course_id,
@@ -173,19 +168,17 @@ class Views:
             ],
             next_cursor=after,
         )
+        return Owed(answer, disclosure(asked, "attempts", course_id, moment))
 
-    async def disclosures(self, asked: Asked, cursor: str | None, limit: int) -> Disclosures:
+    async def disclosures(self, asked: Asked, cursor: str | None, limit: int) -> Owed:
         """Who saw a student's record, newest first."""
         before = cursors.decode(cursor, tuple[cursors.Moment, UUID, cursors.Number])
-        seen = disclosure(asked, "disclosures", None, self._now())
-        if seen is not None:
-            await self._desk.record(seen)
         found = await self._desk.work(
             lambda clerk: clerk.disclosures.of_student(asked.student_key, before, limit + 1)
         )
         lines = found[:limit]
         after = cursors.encode((lines[-1].at, *lines[-1].place)) if len(found) > limit else None
-        return Disclosures(
+        answer = Disclosures(
             student_id=asked.student_id,
             student_key=asked.student_key,
             disclosures=[
@@ -201,6 +194,7 @@ class Views:
             ],
             next_cursor=after,
         )
+        return Owed(answer, disclosure(asked, "disclosures", None, self._now()))
 
     async def system(self) -> SystemFigures:
         """The system's own figures; what does not answer is said to be away."""
