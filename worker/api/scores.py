@@ -76,8 +76,8 @@ class Scores:
         key = StateKey(asked.student_key, course_id)
         seen = disclosure(asked, "scores", course_id, moment)
         if as_of is not None:
-            if seen is not None:
-                await self._desk.record(seen)
+            if seen is not None and not await self._desk.read([key], seen):
+                raise NotFound(_NOBODY)
             window, ranking = await self._desk.work(lambda clerk: self._past(clerk, key, as_of))
             moment, degraded = as_of, False
         else:

@@ -31,6 +31,7 @@ from worker.ports import StateKey
 from worker.reads import Days, Disclosure, SourceFigures
 
 _NO_CLASS = "no such course here; check its id"
+_NO_ATTEMPTS = "no attempts of such a student here; check the student id and the course"
 
 
 class ClassAsked(NamedTuple):
@@ -145,12 +146,12 @@ class Views:
         moment = self._now()
         before = cursors.decode(cursor, tuple[cursors.Moment, cursors.Number])
         seen = disclosure(asked, "attempts", course_id, moment)
-        if seen is not None:
-            await self._desk.record(seen)
         key = StateKey(asked.student_key, course_id)
+        if seen is not None and not await self._desk.read([key], seen):
+            raise NotFound(_NO_ATTEMPTS)
         found = await self._desk.work(lambda clerk: clerk.records.standing(key, before, limit + 1))
         if not found and before is None:
-            raise NotFound("no attempts of such a student here; check the student id and the course")
+            raise NotFound(_NO_ATTEMPTS)
         lines = found[:limit]
         after = cursors.encode((lines[-1].occurred_at, lines[-1].key)) if len(found) > limit else None
         return Attempts(
