@@ -21,7 +21,7 @@ from worker.settings import load, load_api
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, World
 
-COURSE = "algebra"
+COURSE = "trigonometry"
 OTHER = "geometry"
 """A course of the same teacher in which other tests may do what they like."""
 PUPILS = [f"s-{n}" for n in range(12)]
