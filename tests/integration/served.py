@@ -21,7 +21,9 @@ from worker.settings import load, load_api
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, World
 
-COURSE = "algebra"
+COURSE = "trigonometry"
+OTHER = "geometry"
+"""A course of the same teacher in which other tests may do what they like."""
 PUPILS = [f"s-{n}" for n in range(12)]
 PURPOSE = "a complaint about a grade"
 _ROLES = {
@@ -60,7 +62,7 @@ class School:
                 settings,
                 subject=f"subject-{name}",
                 roles=roles,
-                courses={"teacher": [COURSE], "stranger": ["history"]}.get(name, []),
+                courses={"teacher": [COURSE, OTHER], "stranger": ["history"]}.get(name, []),
                 student_id=name if name in PUPILS else None,
                 hours=1,
             )

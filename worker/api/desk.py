@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from worker.api.problems import Away
 from worker.domain.errors import Unavailable
+from worker.domain.window import Version
 from worker.logs import redact
 from worker.ports import StateKey
 from worker.reads import ClassStore, Disclosure, DisclosureLog, Records
@@ -105,7 +106,8 @@ class Desk:
         """The states of these keys, once the disclosure is recorded; absent ones are left out.
 
         Every read for somebody else is `checked`: it costs a look at the ledger anyway, so it is never served
-        a stale state.
+        a stale state. Where all keys are absent nothing is recorded: nobody's record is
+        shown.
 
         Raises:
             Away: the disclosure cannot be recorded, or too many wait.
@@ -205,26 +207,27 @@ class Desk:
 
     def _take(self, clerk: Clerk, group: Sequence[_Asked]) -> None:
         # first what needs no record: it must not wait for a ledger that is away
-        self._tell(self._read(clerk, [one for one in group if not one.checked], checked=False))
-        recorded = [one for one in group if one.checked and one.disclosure is None]
-        for one, failed in self._record(clerk, [one for one in group if one.disclosure is not None]):
-            if failed is None:
-                recorded.append(one)
-            else:
-                self._tell([(one, failed)])
-        self._tell(self._read(clerk, recorded, checked=True))
+        self._tell(self._read(clerk, [one for one in group if not one.checked], {}))
+        self._tell(self._recorded(clerk, [one for one in group if one.checked]))
 
     def _tell(self, answers: Sequence[tuple[_Asked, Reads | Exception]]) -> None:
         if answers:
             self._loop.call_soon_threadsafe(_answer, answers)
 
-    def _record(self, clerk: Clerk, asked: Sequence[_Asked]) -> Sequence[tuple[_Asked, Exception | None]]:
+    def _recorded(self, clerk: Clerk, asked: Sequence[_Asked]) -> Sequence[tuple[_Asked, Reads | Exception]]:
+        """Written down, then read; never stale, because a look at the ledger is taken anyway.
+
+        What is nowhere is not written down: it tells of nobody, and its course may be any text at all.
+        """
         if not asked:
             return []
         if time.monotonic() < self._refuse_until:
             return [(one, Away(_NOT_RECORDED)) for one in asked]
+        keys = sorted({key for one in asked for key in one.keys})
         try:
-            clerk.disclosures.record([one.disclosure for one in asked if one.disclosure is not None])
+            versions = clerk.records.versions_of(keys) if keys else {}
+            there = [one for one in asked if _is_there(one, versions)]
+            clerk.disclosures.record([one.disclosure for one in there if one.disclosure is not None])
         except Unavailable:
             self._refuse_until = time.monotonic() + _REFUSE_SECONDS
             return [(one, Away(_NOT_RECORDED)) for one in asked]
@@ -232,25 +235,31 @@ class Desk:
             if len(asked) == 1:
                 return [(asked[0], error)]
             # one that cannot be written down must not cost the others their answers
-            return [found for one in asked for found in self._record(clerk, [one])]
-        return [(one, None) for one in asked]
+            return [answer for one in asked for answer in self._recorded(clerk, [one])]
+        nowhere: list[tuple[_Asked, Reads | Exception]] = [
+            (one, {}) for one in asked if not _is_there(one, versions)
+        ]
+        return [*nowhere, *self._read(clerk, there, versions)]
 
     def _read(
-        self, clerk: Clerk, asked: Sequence[_Asked], *, checked: bool
-    ) -> list[tuple[_Asked, Reads | Exception]]:
+        self, clerk: Clerk, asked: Sequence[_Asked], versions: Mapping[StateKey, Version]
+    ) -> Sequence[tuple[_Asked, Reads | Exception]]:
         keys = sorted({key for one in asked for key in one.keys})
         if not keys:
             return [(one, {}) for one in asked]
         try:
-            versions = clerk.records.versions_of(keys) if checked else {}
             found = clerk.reader.read_all(keys, versions)
         except Unavailable as error:
             return [(one, error) for one in asked]
         except Exception as error:
             if len(asked) == 1:
                 return [(asked[0], error)]
-            return [answer for one in asked for answer in self._read(clerk, [one], checked=checked)]
+            return [answer for one in asked for answer in self._read(clerk, [one], versions)]
         return [(one, {key: found[key] for key in one.keys if key in found}) for one in asked]
+
+
+def _is_there(asked: _Asked, versions: Mapping[StateKey, Version]) -> bool:
+    return not asked.keys or any(key in versions for key in asked.keys)
 
 
 def _answer(answers: Sequence[tuple[_Asked, Reads | Exception]]) -> None:

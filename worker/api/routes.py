@@ -167,7 +167,8 @@ class SendEvents(Operation):
     """What the stream of the body holds: the handler reads it itself, bounded in size and time."""
 
     def __post_init__(self) -> None:
-        several = Schema(type=OpenAPIType.ARRAY, items=_EVENTS, min_items=1, max_items=MOST_EVENTS)
+        each = Schema(description="an event as above; one that is not costs only itself, see `rejected`")
+        several = Schema(type=OpenAPIType.ARRAY, items=each, min_items=1, max_items=MOST_EVENTS)
         self.request_body = RequestBody(
             required=True,
             description="One event, a list of up to 500, or newline-delimited JSON; up to 1 MiB.",
@@ -381,7 +382,7 @@ async def session(request: Call) -> Response[Any]:
     )
 
 
-@get("/healthz", media_type=MediaType.JSON, summary="Whether this process lives", security=[])
+@get("/healthz", media_type=MediaType.JSON, summary="Whether this process lives", security=[{}])
 async def healthz() -> Lives:
     """Always answers while the process does; no dependency is asked."""
     return Lives(healthy=True)
@@ -395,7 +396,7 @@ async def healthz() -> Lives:
         200: ResponseSpec(Ready, generate_examples=False, description="it can"),
         503: ResponseSpec(Ready, generate_examples=False, description="not now"),
     },
-    security=[],
+    security=[{}],
 )
 async def readyz(request: Call) -> Response[Ready]:
     """200 while the stream's shards are known and Redis answers; the body tells more."""

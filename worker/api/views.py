@@ -31,6 +31,7 @@ from worker.ports import StateKey
 from worker.reads import Days, Disclosure, SourceFigures
 
 _NO_CLASS = "no such course here; check its id"
+_NO_ATTEMPTS = "no attempts of such a student here; check the student id and the course"
 
 
 class ClassAsked(NamedTuple):
@@ -145,7 +146,7 @@ class Views:
         key = StateKey(asked.student_key, course_id)
         found = await self._desk.work(lambda clerk: clerk.records.standing(key, before, limit + 1))
         if not found and before is None:
-            raise NotFound("no attempts of such a student here; check the student id and the course")
+            raise NotFound(_NO_ATTEMPTS)
         lines = found[:limit]
         after = cursors.encode((lines[-1].occurred_at, lines[-1].key)) if len(found) > limit else None
         answer = Attempts(

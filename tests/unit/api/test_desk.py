@@ -82,6 +82,16 @@ def test_what_cannot_be_recorded_is_not_read_and_the_own_record_is(house: House)
     assert house.book.links == []
 
 
+def test_what_is_nowhere_is_not_written_down(house: House) -> None:
+    async def scene(desk: Desk) -> None:
+        assert await desk.read([BEN], seen(BEN)) == {}
+        assert house.book.links == []
+        assert list(await desk.read([BEN, KEY], seen(BEN, KEY))) == [KEY]
+        assert len(house.book.links) == 1
+
+    play(scene, house.hire)
+
+
 def test_a_recorded_read_is_never_stale(house: House) -> None:
     async def scene(desk: Desk) -> None:
         before = (await desk.read([KEY], None))[KEY]

@@ -4,11 +4,13 @@ Credentials are read at each connect, so a rotated password is picked up by the 
 in the words of the domain, named by what happens next.
 """
 
+import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from worker.domain.errors import Fatal, LedgerUnavailable, PoisonBatch
 
@@ -66,6 +68,19 @@ def _summary(error: psycopg.Error) -> str:
     return f"{type(error).__name__} ({told})"
 
 
+def _hung_up(connection: Connection) -> bool:
+    """Whether the server has ended an idle connection: only then it speaks unasked.
+
+    After a failover every thread holds such connections; asking costs microseconds, and finding out by a
+    failed statement costs somebody an answer.
+    """
+    if connection.closed or connection.info.transaction_status is not TransactionStatus.IDLE:
+        return False
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
+
+
 class Session:
     """A lazily opened connection in autocommit mode.
 
@@ -89,6 +104,8 @@ class Session:
             Fatal: the statement or the schema is wrong; run `python -m worker migrate`.
         """
         try:
+            if self._connection is not None and _hung_up(self._connection):
+                self.close()
             if self._connection is None or self._connection.closed:
                 self._connection = self._connect()
             yield self._connection
