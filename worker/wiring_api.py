@@ -147,7 +147,7 @@ def doorkeeper(settings: ApiSettings) -> Doorkeeper:
 
 
 def _clerk(settings: ApiSettings, epoch: int) -> Clerk:
-    books = wiring.ledger(settings)
+    books = wiring.ledger(settings, for_readers=True)
     projection = wiring.projection(settings, epoch)
     conninfo = wiring.database(settings)
     records, disclosures = AuroraRecords(conninfo), AuroraDisclosures(conninfo)
