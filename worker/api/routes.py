@@ -19,7 +19,7 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 
 from worker.api import access, roster
 from worker.api.access import Caller
@@ -57,22 +57,24 @@ _MOST = 500
 
 StudentId = Annotated[
     str | None,
-    Parameter(
-        query="student_id", min_length=1, max_length=256, description="the school's id; `me` is the own"
+    QueryParameter(
+        name="student_id", min_length=1, max_length=256, description="the school's id; `me` is the own"
     ),
 ]
 # PostgreSQL's text cannot hold NUL, and no course has it in its id
 _NO_NUL = "^[^\\x00]+$"
-CourseId = Annotated[str | None, Parameter(query="course_id", min_length=1, max_length=256, pattern=_NO_NUL)]
-AsOf = Annotated[
-    datetime | None, Parameter(query="as_of", description="an earlier moment, RFC 3339 with an offset")
+CourseId = Annotated[
+    str | None, QueryParameter(name="course_id", min_length=1, max_length=256, pattern=_NO_NUL)
 ]
-Limit = Annotated[int | None, Parameter(query="limit", ge=1, le=_MOST)]
-Cursor = Annotated[str | None, Parameter(query="cursor", min_length=1, max_length=512)]
+AsOf = Annotated[
+    datetime | None, QueryParameter(name="as_of", description="an earlier moment, RFC 3339 with an offset")
+]
+Limit = Annotated[int | None, QueryParameter(name="limit", ge=1, le=_MOST)]
+Cursor = Annotated[str | None, QueryParameter(name="cursor", min_length=1, max_length=512)]
 Purpose = Annotated[
     str | None,
-    Parameter(
-        header="X-Purpose",
+    HeaderParameter(
+        name="X-Purpose",
         min_length=_SHORTEST_PURPOSE,
         max_length=200,
         description="why an official looks; it must not name a student",
@@ -264,10 +266,10 @@ async def metrics(
     student_id: StudentId = None,
     course_id: CourseId = None,
     as_of: AsOf = None,
-    first: Annotated[date | None, Parameter(query="from", description="first day, UTC")] = None,
-    last: Annotated[date | None, Parameter(query="to", description="last day, UTC")] = None,
-    sort: Annotated[roster.Sort | None, Parameter(query="sort")] = None,
-    order: Annotated[roster.Order | None, Parameter(query="order")] = None,
+    first: Annotated[date | None, QueryParameter(name="from", description="first day, UTC")] = None,
+    last: Annotated[date | None, QueryParameter(name="to", description="last day, UTC")] = None,
+    sort: Annotated[roster.Sort | None, QueryParameter(name="sort")] = None,
+    order: Annotated[roster.Order | None, QueryParameter(name="order")] = None,
     limit: Limit = None,
     cursor: Cursor = None,
     purpose: Purpose = None,
@@ -318,8 +320,10 @@ async def metrics(
 async def attempts(
     request: Call,
     *,
-    student_id: Annotated[str, Parameter(query="student_id", min_length=1, max_length=256)],
-    course_id: Annotated[str, Parameter(query="course_id", min_length=1, max_length=256, pattern=_NO_NUL)],
+    student_id: Annotated[str, QueryParameter(name="student_id", min_length=1, max_length=256)],
+    course_id: Annotated[
+        str, QueryParameter(name="course_id", min_length=1, max_length=256, pattern=_NO_NUL)
+    ],
     limit: Limit = None,
     cursor: Cursor = None,
     purpose: Purpose = None,
@@ -341,7 +345,7 @@ async def attempts(
 async def disclosures(
     request: Call,
     *,
-    student_id: Annotated[str, Parameter(query="student_id", min_length=1, max_length=256)],
+    student_id: Annotated[str, QueryParameter(name="student_id", min_length=1, max_length=256)],
     limit: Limit = None,
     cursor: Cursor = None,
     purpose: Purpose = None,
