@@ -107,9 +107,10 @@ def vault(settings: Settings) -> EnvelopeVault:
     return EnvelopeVault(KmsMaster(client(settings, "kms"), key_id), now)
 
 
-def ledger(settings: Settings) -> AuroraLedger:
-    """The ledger on the writer endpoint."""
-    return AuroraLedger(database(settings), vault(settings), settings.dead_letter_days)
+def ledger(settings: Settings, *, for_readers: bool = False) -> AuroraLedger:
+    """The ledger on the writer endpoint; a reader's does not tell of connections ended while idle."""
+    days = settings.dead_letter_days
+    return AuroraLedger(database(settings), vault(settings), days, replace_ended=for_readers)
 
 
 def projection(settings: Settings, epoch: int) -> RedisProjection:

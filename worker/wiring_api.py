@@ -192,7 +192,7 @@ def _post(url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def _clerk(settings: ApiSettings, epoch: int) -> Clerk:
-    books = wiring.ledger(settings)
+    books = wiring.ledger(settings, for_readers=True)
     projection = wiring.projection(settings, epoch)
     conninfo = wiring.database(settings)
     records, disclosures = AuroraRecords(conninfo), AuroraDisclosures(conninfo)

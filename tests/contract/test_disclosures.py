@@ -12,7 +12,7 @@ from tests.conftest import NOW, minutes
 from worker.adapters.aurora.disclosures import AuroraDisclosures
 from worker.adapters.memory import MemoryDisclosures
 from worker.adapters.memory.disclosures import Book
-from worker.domain.errors import LedgerUnavailable
+from worker.domain.errors import Fatal, LedgerUnavailable
 from worker.reads import Disclosure, DisclosureLog
 
 ADA, BEN, EVE = UUID(int=1), UUID(int=2**127), UUID(int=3)
@@ -188,12 +188,10 @@ def test_a_commit_in_doubt_begins_a_chain_and_the_old_one_is_still_anchored(data
     try:
         log.record([seen(), seen(minute=1)])
         with psycopg.connect(database, autocommit=True) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        with pytest.raises(LedgerUnavailable):
-            log.record([seen(minute=2)])
+            admin.execute("ALTER TABLE disclosed_students RENAME TO hidden")
+            with pytest.raises(Fatal):
+                log.record([seen(minute=2)])
+            admin.execute("ALTER TABLE hidden RENAME TO disclosed_students")
         log.record([seen(minute=2)])
         log.anchor()
         with psycopg.connect(database, autocommit=True) as admin:
@@ -202,6 +200,22 @@ def test_a_commit_in_doubt_begins_a_chain_and_the_old_one_is_still_anchored(data
             assert list(log.broken()) == []
             admin.execute("DELETE FROM disclosures WHERE number = 2")
         assert list(log.broken()) != []
+    finally:
+        log.close()
+
+
+def test_a_connection_that_the_server_ended_costs_no_answer(database: str) -> None:
+    log = AuroraDisclosures(lambda: database)
+    try:
+        for _ in range(2):
+            log.record([seen()])
+            with psycopg.connect(database, autocommit=True) as admin:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        assert len(log.of_student(ADA, None, 9)) == 2
+        assert list(log.broken()) == []
     finally:
         log.close()
 

@@ -265,6 +265,20 @@ def alone(school: School, raw: bytes) -> int:
     return 0
 
 
+def test_a_purpose_is_said_once_in_any_alphabet(school: School) -> None:
+    bearer = ("Authorization", f"Bearer {school.tokens['official']}".encode())
+    target = f"/metrics?student_id=s-2&course_id={COURSE}"
+    said = "réclamation d'une élève".encode()
+    with closing(Wire(school)) as wire:
+        assert wire.send(message("GET", target, [bearer, ("X-Purpose", said)])).status == 200
+        for wrong in ([said, said], ["é".encode() * 7], [b"        x      "], [b"a\tb\tc\td\te\tf"]):
+            purposes = [("X-Purpose", one) for one in wrong]
+            assert wire.send(message("GET", target, [bearer, *purposes])).status == 400
+        assert wire.send(message("GET", target, [bearer])).status == 403
+    newest = school.get("s-2", "/disclosures", student_id="me", limit=1).json["disclosures"][0]
+    assert newest["purpose"] == "réclamation d'une élève"
+
+
 def test_an_endless_body_is_refused_before_it_ends(school: School) -> None:
     bearer = ("Authorization", f"Bearer {school.tokens['producer']}".encode())
     kind = ("Content-Type", b"application/json")

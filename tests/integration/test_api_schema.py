@@ -13,6 +13,9 @@ from tests.integration.served import School
 _RULES = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 400, 401, 403, 404, 422]
+
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 411, 413, 415, 422]
 """
 
 

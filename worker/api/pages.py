@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, get
 from litestar.datastructures import Cookie
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from worker.api.page import SECURITY_HEADERS, Asset, assets, entrance
 from worker.api.problems import BadRequest, NotFound
@@ -52,8 +52,8 @@ async def sign_in(request: Call) -> Response[Any]:
 async def signed_in(
     request: Call,
     *,
-    code: Annotated[str | None, Parameter(query="code", max_length=4096)] = None,
-    given: Annotated[str | None, Parameter(query="state", max_length=256)] = None,
+    code: Annotated[str | None, QueryParameter(name="code", max_length=4096)] = None,
+    given: Annotated[str | None, QueryParameter(name="state", max_length=256)] = None,
 ) -> Response[Any]:
     """Back from the identity provider: on to the page, with the token where no server sees it."""
     if code is None or given is None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from litestar import MediaType, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from worker.api import access, roster
 from worker.api.access import Caller
@@ -96,10 +96,10 @@ async def metrics(
     student_id: StudentId = None,
     course_id: CourseId = None,
     as_of: AsOf = None,
-    first: Annotated[date | None, Parameter(query="from", description="first day, UTC")] = None,
-    last: Annotated[date | None, Parameter(query="to", description="last day, UTC")] = None,
-    sort: Annotated[roster.Sort | None, Parameter(query="sort")] = None,
-    order: Annotated[roster.Order | None, Parameter(query="order")] = None,
+    first: Annotated[date | None, QueryParameter(name="from", description="first day, UTC")] = None,
+    last: Annotated[date | None, QueryParameter(name="to", description="last day, UTC")] = None,
+    sort: Annotated[roster.Sort | None, QueryParameter(name="sort")] = None,
+    order: Annotated[roster.Order | None, QueryParameter(name="order")] = None,
     limit: Limit = None,
     cursor: Cursor = None,
     purpose: Purpose = None,
@@ -153,8 +153,8 @@ async def metrics(
 async def attempts(
     request: Call,
     *,
-    student_id: Annotated[str, Parameter(query="student_id", min_length=1, max_length=256)],
-    course_id: Annotated[str, Parameter(query="course_id", min_length=1, max_length=256, pattern=NO_NUL)],
+    student_id: Annotated[str, QueryParameter(name="student_id", min_length=1, max_length=256)],
+    course_id: Annotated[str, QueryParameter(name="course_id", min_length=1, max_length=256, pattern=NO_NUL)],
     limit: Limit = None,
     cursor: Cursor = None,
     purpose: Purpose = None,
@@ -176,7 +176,7 @@ async def attempts(
 async def disclosures(
     request: Call,
     *,
-    student_id: Annotated[str, Parameter(query="student_id", min_length=1, max_length=256)],
+    student_id: Annotated[str, QueryParameter(name="student_id", min_length=1, max_length=256)],
     limit: Limit = None,
     cursor: Cursor = None,
     purpose: Purpose = None,

@@ -17,7 +17,7 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 
 from worker.api.ingest import MOST_EVENTS, Rejected
 from worker.api.problems import MEDIA_TYPE
@@ -27,22 +27,24 @@ MOST_LINES = 500
 
 StudentId = Annotated[
     str | None,
-    Parameter(
-        query="student_id", min_length=1, max_length=256, description="the school's id; `me` is the own"
+    QueryParameter(
+        name="student_id", min_length=1, max_length=256, description="the school's id; `me` is the own"
     ),
 ]
 # PostgreSQL's text cannot hold NUL, and no course has it in its id
 NO_NUL = "^[^\\x00]+$"
-CourseId = Annotated[str | None, Parameter(query="course_id", min_length=1, max_length=256, pattern=NO_NUL)]
-AsOf = Annotated[
-    datetime | None, Parameter(query="as_of", description="an earlier moment, RFC 3339 with an offset")
+CourseId = Annotated[
+    str | None, QueryParameter(name="course_id", min_length=1, max_length=256, pattern=NO_NUL)
 ]
-Limit = Annotated[int | None, Parameter(query="limit", ge=1, le=MOST_LINES)]
-Cursor = Annotated[str | None, Parameter(query="cursor", min_length=1, max_length=512)]
+AsOf = Annotated[
+    datetime | None, QueryParameter(name="as_of", description="an earlier moment, RFC 3339 with an offset")
+]
+Limit = Annotated[int | None, QueryParameter(name="limit", ge=1, le=MOST_LINES)]
+Cursor = Annotated[str | None, QueryParameter(name="cursor", min_length=1, max_length=512)]
 Purpose = Annotated[
     str | None,
-    Parameter(
-        header="X-Purpose",
+    HeaderParameter(
+        name="X-Purpose",
         min_length=SHORTEST_PURPOSE,
         max_length=200,
         description="why an official looks; it must not name a student",

@@ -87,11 +87,16 @@ class Session:
     Args:
         conninfo: gives the connection string, asked anew at every connect.
         prepare: a statement run once on every new connection.
+        replace_ended: open another connection at once where the server has ended an idle one; not for who
+            holds a lock of the session, and must learn that it is gone.
     """
 
-    def __init__(self, conninfo: Callable[[], str], prepare: bytes | None) -> None:
+    def __init__(
+        self, conninfo: Callable[[], str], prepare: bytes | None, *, replace_ended: bool = False
+    ) -> None:
         self._conninfo = conninfo
         self._prepare = prepare
+        self._replace_ended = replace_ended
         self._connection: Connection | None = None
 
     @contextmanager
@@ -104,7 +109,7 @@ class Session:
             Fatal: the statement or the schema is wrong; run `python -m worker migrate`.
         """
         try:
-            if self._connection is not None and _hung_up(self._connection):
+            if self._replace_ended and self._connection is not None and _hung_up(self._connection):
                 self.close()
             if self._connection is None or self._connection.closed:
                 self._connection = self._connect()

@@ -29,7 +29,7 @@ class AuroraDisclosures:
 
     def __init__(self, conninfo: Callable[[], str]) -> None:
         self._sql = statements("records")
-        self._session = Session(conninfo, prepare=None)
+        self._session = Session(conninfo, prepare=None, replace_ended=True)
         self._left: list[tuple[UUID, int, bytes]] = []
         self._begin()
 

@@ -50,11 +50,19 @@ class AuroraLedger:
         conninfo: gives the connection string of the writer endpoint at each connect.
         vault: seals dead-letter payloads.
         dead_letter_days: life of a dead letter in days.
+        replace_ended: see `Session`; for readers alone.
     """
 
-    def __init__(self, conninfo: Callable[[], str], vault: Vault, dead_letter_days: int = 30) -> None:
+    def __init__(
+        self,
+        conninfo: Callable[[], str],
+        vault: Vault,
+        dead_letter_days: int = 30,
+        *,
+        replace_ended: bool = False,
+    ) -> None:
         self._sql = statements()
-        self._session = Session(conninfo, prepare=self._sql["session"])
+        self._session = Session(conninfo, prepare=self._sql["session"], replace_ended=replace_ended)
         self._vault = vault
         self._days = dead_letter_days
 

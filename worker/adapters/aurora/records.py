@@ -32,7 +32,7 @@ class AuroraRecords:
 
     def __init__(self, conninfo: Callable[[], str]) -> None:
         self._sql = statements("records")
-        self._session = Session(conninfo, prepare=None)
+        self._session = Session(conninfo, prepare=None, replace_ended=True)
 
     def close(self) -> None:
         self._session.close()

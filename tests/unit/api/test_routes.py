@@ -1,0 +1,128 @@
+"""The routes over twins: what no server is needed for to see."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+from litestar.testing import TestClient
+
+from tests.api_doubles import ARN, SECRET, House, bearer
+from tests.conftest import IDENTITY, NOW, minutes, score_event
+from worker.api.app import build
+
+EVENT = {
+    "student_id": "ada",
+    "course_id": "algebra",
+    "item_id": "quiz-1",
+    "score": 8,
+    "max_score": 10,
+    "occurred_at": "2026-03-02T09:00:00Z",
+    "source": "lms",
+}
+TEACHER = bearer("teacher", courses=["algebra"])
+Client: TypeAlias = TestClient[Any]
+
+
+@pytest.fixture
+def house() -> House:
+    return House(most_waiting=500)
+
+
+@pytest.fixture
+def client(house: House) -> Iterator[Client]:
+    with TestClient(build(house.service), raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_a_producer_behind_the_gateway_is_bound_to_its_sources(client: Client, house: House) -> None:
+    gateway = {"X-Gateway-Caller-Arn": ARN, "X-Gateway-Secret": SECRET}
+    assert client.post("/students", json=EVENT, headers=gateway).status_code == 202
+    assert [event.source for event in house.producer.sent] == ["lms"]
+    answer = client.post("/students", json={**EVENT, "source": "sis"}, headers=gateway)
+    assert (answer.status_code, answer.json()["rejected"][0]["error"]) == (422, "not_allowed")
+    for headers, status in (
+        ({**gateway, "X-Gateway-Secret": "wrong"}, 401),
+        ({"X-Gateway-Caller-Arn": ARN}, 401),
+        ({**gateway, "X-Gateway-Caller-Arn": "arn:aws:iam::1:role/other"}, 403),
+    ):
+        assert client.post("/students", json=EVENT, headers=headers).status_code == status
+    doubled = [*gateway.items(), ("X-Gateway-Caller-Arn", ARN)]
+    # this client joins them with a comma, which is nobody's name
+    assert client.post("/students", json=EVENT, headers=doubled).status_code == 403
+
+
+def test_a_stream_that_is_away_is_told_with_when_to_come_again(client: Client, house: House) -> None:
+    house.producer.away = True
+    answer = client.post("/students", json=EVENT, headers=bearer("producer"))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    house.producer.away = False
+    assert client.post("/students", json=EVENT, headers=bearer("producer")).status_code == 202
+
+
+def test_another_realms_student_is_in_the_class_without_a_name(client: Client, house: House) -> None:
+    ours = score_event("ada")
+    key, seal = IDENTITY.identify("ada", "north")
+    house.learn(ours, msgspec.structs.replace(ours, student_key=key, sealed_id=seal))
+    roster = client.get("/metrics", params={"course_id": "algebra"}, headers=TEACHER).json()["roster"]
+    assert sorted((line["student_id"] or "", line["student_key"]) for line in roster) == sorted(
+        [("ada", str(ours.student_key)), ("", str(key))]
+    )
+
+
+def test_an_error_of_ours_tells_nothing_of_itself(
+    client: Client, house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(keys: Sequence[object]) -> None:
+        raise ZeroDivisionError("the secret of s-17")
+
+    monkeypatch.setattr(house.projection, "peek", broken)
+    with caplog.at_level(logging.DEBUG):
+        answer = client.get(
+            "/metrics",
+            params={"student_id": "me", "course_id": "algebra"},
+            headers=bearer("student", student_id="s-17"),
+        )
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert "ZeroDivision" not in answer.text
+    told = [record for record in caplog.records if record.message == "unexpected error"]
+    assert [getattr(record, "error", None) for record in told] == ["ZeroDivisionError"]
+    assert "s-17" not in caplog.text + str([vars(record) for record in told])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "course_id=a%00b",
+        "course_id=algebra&course_id=algebra",
+        "course_id=algebra&unknown=1",
+        "course_id=algebra&limit=0",
+        "course_id=algebra&limit=501",
+        "course_id=algebra&limit=" + "9" * 30,
+        "course_id=algebra&as_of=0001-01-01T00:00:00%2B14:00",
+        "course_id=algebra&as_of=9999-12-31T23:59:59Z",
+        "course_id=algebra&as_of=2026-01-01T00:00:00",
+        "course_id=algebra&from=2026-02-30",
+        "course_id=algebra&from=2026-02-02&to=2026-02-01",
+        "course_id=algebra&cursor=k6cyMDI2",
+        "course_id=algebra&sort=nope",
+        "course_id=" + "x" * 257,
+        "student_id=s-1&from=2026-01-01",
+        "limit=5",
+        "&=&",
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_words(client: Client, house: House, query: str) -> None:
+    house.learn(score_event("ada", at=NOW - minutes(1)))
+    answer = client.get(f"/metrics?{query}", headers=TEACHER)
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "GET /schema" in answer.text or "`" in answer.text or "cursor" in answer.text
+
+
+def test_parameters_are_named_as_they_are_sent(client: Client) -> None:
+    answer = client.get("/metrics?course_id=algebra&from=x&to=y", headers=TEACHER)
+    assert "from, to" in answer.json()["detail"]
