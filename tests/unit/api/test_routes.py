@@ -126,3 +126,43 @@ def test_what_cannot_be_read_is_refused_in_words(client: Client, house: House, q
 def test_parameters_are_named_as_they_are_sent(client: Client) -> None:
     answer = client.get("/metrics?course_id=algebra&from=x&to=y", headers=TEACHER)
     assert "from, to" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("/metrics", {"student_id": "ada", "course_id": "algebra"}),
+        ("/metrics", {"student_id": "ada"}),
+        ("/metrics", {"course_id": "algebra"}),
+        ("/attempts", {"student_id": "ada", "course_id": "algebra"}),
+    ],
+)
+def test_a_look_is_recorded_once_an_answer_leaves_and_not_for_an_unchanged_one(
+    client: Client, house: House, path: str, parameters: dict[str, str]
+) -> None:
+    house.learn(score_event("ada"))
+
+    def look(tag: str = "") -> tuple[int, str, int]:
+        answer = client.get(
+            path, params=parameters, headers={**TEACHER, "If-None-Match": tag} if tag else TEACHER
+        )
+        return answer.status_code, answer.headers.get("etag", ""), len(house.book.links)
+
+    status, tag, recorded = look()
+    assert (status, recorded) == (200, 1)
+    assert look(tag) == (304, tag, 1)
+    assert look('W/"another"') == (200, tag, 2)
+    if "student_id" in parameters:  # a class is computed anew every few seconds alone
+        house.learn(score_event("ada", attempt=2, score=1.0))
+        status, changed, recorded = look(tag)
+        assert (status, changed != tag, recorded) == (200, True, 3)
+    house.lose(ledger=True)
+    assert look('W/"another"')[0] == 503, "what cannot be recorded does not happen"
+
+
+def test_people_are_sent_to_sign_in_only_where_there_is_a_provider(client: Client) -> None:
+    for path in ("/sign-in", "/signed-in?code=a&state=b"):
+        answer = client.get(path, follow_redirects=False)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert client.get("/signed-in", follow_redirects=False).status_code == 400
+    assert "data-sign-in" not in client.get("/").text
