@@ -430,6 +430,19 @@ def test_a_silent_shard_restarts_the_daemon(start: Start) -> None:
     run.assert_nobody_left()
 
 
+def test_a_shard_process_that_dies_takes_its_daemon_along_at_once(start: Start) -> None:
+    run = start("stubborn")
+    ((daemon_pid, child_pid),) = run.wait_for_lives(1)
+    wait_for(lambda: SHARD in run.get("health", "/readyz")[1])
+    os.kill(child_pid, signal.SIGKILL)
+    run.wait_for_lives(2)
+    assert not alive(daemon_pid)
+    assert not alive(child_pid)
+    assert 'edu_watchdog_restarts_total{reason="child"} 1.0' in run.get("metrics", "/metrics")[1]
+    run.stop()
+    run.assert_nobody_left()
+
+
 def test_a_daemon_that_asks_its_shard_nothing_is_restarted(start: Start) -> None:
     run = start("idle")
     run.wait_for_lives(2)

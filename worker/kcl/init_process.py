@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -66,6 +67,18 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's signature
         if number != signal.SIGCHLD:
             self.stop = True
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, collected by its parent or not (Linux; elsewhere nobody is gone)."""
+    if sys.platform != "linux":
+        return False
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    # the name before the state may hold anything, a bracket too
+    return told.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
 def adopt_orphans() -> None:

@@ -2,7 +2,8 @@
 
 KCL stops a whole worker for any child's failure, sometimes with exit code 0, and a worker that comes back
 under its own id takes its leases back at once. So every exit is answered with a restart in place, and only a
-daemon that keeps dying is given up, for the platform to replace the task. Between two lives nothing of the
+daemon that keeps dying is given up, for the platform to replace the task. After a child's death KCL waits its
+whole grace for an answer of the dead, so that daemon is ended at once. Between two lives nothing of the
 first may be left: a shard process that outlived its daemon would write beside its successor.
 
 At a stop KCL would let the leases expire and wait seconds for nothing. So the shard processes are asked to
@@ -34,7 +35,7 @@ from worker.kcl import daemon_log, health
 from worker.kcl.daemon import Daemon, replace_file
 from worker.kcl.fleet import Fleet, FleetPatience
 from worker.kcl.heartbeat import LEAVE
-from worker.kcl.init_process import Signals, adopt_orphans, reap
+from worker.kcl.init_process import Signals, adopt_orphans, gone, reap
 from worker.kcl.lease_desk import LeaseDesk
 from worker.kcl.listener import HeartbeatListener, socket_folder
 from worker.kcl.properties import DaemonProperties, render
@@ -226,7 +227,9 @@ class Supervisor:
         except OSError as error:
             _log.error("daemon not started", extra={"error": str(error)})
             return _Ending(None, forced=False, cleared=True)
-        self._attend(lambda: self._signals.stop or daemon.poll() is not None or self._bitten())
+        self._attend(
+            lambda: self._signals.stop or daemon.poll() is not None or self._bereaved() or self._bitten()
+        )
         forced = self._signals.stop and daemon.poll() is None and not self._stop(daemon)
         cleared = daemon.end()
         # the last words of the dead still count, and only then are their shards free
@@ -271,6 +274,19 @@ class Supervisor:
     def _said_goodbye(self, shard: str) -> None:
         if self._phase == "stopping":
             self._desk.give_back(shard)
+
+    def _bereaved(self) -> bool:
+        """Whether a shard process is gone that has not said goodbye."""
+        dead = [shard for shard, heard in self._listener.heard.items() if gone(heard.pid)]
+        if not dead:
+            return False
+        # its last words may still wait, a goodbye among them
+        self._listener.receive()
+        dead = [shard for shard in dead if shard in self._listener.heard]
+        if dead:
+            self._totals.count("watchdog_restarts_total", reason="child")
+            _log.error("shard process died", extra={"shards": dead})
+        return bool(dead)
 
     def _bitten(self) -> bool:
         """Whether the watchdog wants the daemon restarted."""
