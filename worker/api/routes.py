@@ -23,6 +23,7 @@ from worker.api.answers import (
     SystemFigures,
 )
 from worker.api.bodies import read_body
+from worker.api.examples import ATTEMPTS, CLASS, DISCLOSURES, STUDENT_IN_COURSE, SYSTEM
 from worker.api.problems import MEDIA_TYPE, BadRequest
 from worker.api.requests import Call, caller_of, earlier, only, own_id, purpose_of, service_of, wants_csv
 from worker.api.responses import PRIVATE, plain, tagged
@@ -87,7 +88,19 @@ async def send_events(request: Call) -> Response[Any]:
 @get(
     "/metrics",
     summary="Scores of a student or a class, or the system's own figures",
-    responses={**answers(StudentInCourse, StudentCourses, ClassView, ClassFigures, SystemFigures), **READS},
+    responses={
+        **answers(
+            StudentInCourse,
+            StudentCourses,
+            ClassView,
+            ClassFigures,
+            SystemFigures,
+            a_student=STUDENT_IN_COURSE,
+            a_class=CLASS,
+            the_system=SYSTEM,
+        ),
+        **READS,
+    },
     operation_class=ReadMetrics,
 )
 async def metrics(
@@ -147,7 +160,7 @@ async def metrics(
 @get(
     "/attempts",
     summary="The attempts of a student in a course",
-    responses={**answers(Attempts), **READS},
+    responses={**answers(Attempts, attempts=ATTEMPTS), **READS},
     operation_class=Read,
 )
 async def attempts(
@@ -170,7 +183,7 @@ async def attempts(
 @get(
     "/disclosures",
     summary="Who saw a record",
-    responses={**answers(Disclosures), **READS},
+    responses={**answers(Disclosures, disclosures=DISCLOSURES), **READS},
     operation_class=Read,
 )
 async def disclosures(

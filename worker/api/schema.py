@@ -93,12 +93,14 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-def answers(*forms: Any) -> dict[int, ResponseSpec]:
+def answers(*forms: Any, **examples: Any) -> dict[int, ResponseSpec]:
+    """200 with one of these documents, shown by examples, and 304."""
     form = forms[0]
     for other in forms[1:]:
         form = form | other
+    shown = [Example(summary=name.replace("_", " "), value=value) for name, value in examples.items()]
     return {
-        200: ResponseSpec(form, generate_examples=False, description="the answer"),
+        200: ResponseSpec(form, generate_examples=False, description="the answer", examples=shown),
         304: ResponseSpec(None, description="unchanged since the tag of If-None-Match"),
     }
 

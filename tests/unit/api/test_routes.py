@@ -10,6 +10,8 @@ from litestar.testing import TestClient
 
 from tests.api_doubles import ARN, SECRET, House, bearer
 from tests.conftest import IDENTITY, NOW, minutes, score_event
+from worker.api import examples
+from worker.api.answers import Attempts, ClassView, Disclosures, StudentInCourse, SystemFigures
 from worker.api.app import build
 
 EVENT = {
@@ -166,3 +168,30 @@ def test_people_are_sent_to_sign_in_only_where_there_is_a_provider(client: Clien
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert client.get("/signed-in", follow_redirects=False).status_code == 400
     assert "data-sign-in" not in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("form", "example"),
+    [
+        (StudentInCourse, examples.STUDENT_IN_COURSE),
+        (ClassView, examples.CLASS),
+        (SystemFigures, examples.SYSTEM),
+        (Attempts, examples.ATTEMPTS),
+        (Disclosures, examples.DISCLOSURES),
+    ],
+)
+def test_the_examples_of_the_schema_are_what_is_answered(
+    form: type[msgspec.Struct], example: dict[str, Any]
+) -> None:
+    names = {field.encode_name for field in msgspec.structs.fields(form)}
+    assert example.keys() == names
+    msgspec.convert(example, form)
+
+
+def test_the_schema_shows_them(client: Client) -> None:
+    told = client.get("/schema").json()["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert {
+        one["value"]["definition"]
+        for one in told["application/json"]["examples"].values()
+        if "definition" in one["value"]
+    } == {"v1"}
