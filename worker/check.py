@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worker import wiring
-from worker.settings import Settings, masked
+from worker.settings import ApiSettings, Settings, masked
 
 _TABLES = ("", "-CoordinatorState", "-WorkerMetricStats")
 
@@ -56,7 +56,7 @@ def report(settings: Settings, say: Callable[[str], None]) -> int:
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Ask every dependency, one after the other."""
-    for check in CHECKS:
+    for check in (*CHECKS, *(API_CHECKS if isinstance(settings, ApiSettings) else ())):
         try:
             yield Finding(check.name, good=True, found=check.ask(settings))
         except Exception as error:
@@ -142,6 +142,21 @@ def _daemon(_: Settings) -> str:
     return f"{len(jars)} jars"
 
 
+def _token_keys(settings: Settings) -> str:
+    from worker import wiring_api
+
+    if not isinstance(settings, ApiSettings):
+        msg = "these are not the API's settings"
+        raise Wrong(msg)
+    published = wiring_api.published_keys(settings)
+    names = [str(key.get("kid")) for key in published.get("keys", []) if isinstance(key, dict)]
+    if not names:
+        msg = "the issuer publishes no key"
+        raise Wrong(msg)
+    wiring_api.doorkeeper(settings)
+    return f"{settings.token_issuer} publishes {', '.join(names)}"
+
+
 CHECKS: Sequence[Check] = (
     Check(
         "identity keys", _identity_keys, "make a keyring of 32 + 64 random bytes in base64; see the README"
@@ -159,3 +174,12 @@ CHECKS: Sequence[Check] = (
     Check("Java", _java, "install Java 17 or newer, or set JAVA_BIN"),
     Check("KCL daemon", _daemon, "pip install amazon_kclpy again: it downloads its jars when installed"),
 )
+
+API_CHECKS: Sequence[Check] = (
+    Check(
+        "token keys",
+        _token_keys,
+        "check TOKEN_KEYS_URL or TOKEN_KEYS_FILE, PRODUCERS_FILE and the way out to the identity provider",
+    ),
+)
+"""Asked besides where the settings are the API's."""

@@ -97,8 +97,12 @@ def migrate(_: argparse.Namespace) -> int:
 
 def check(_: argparse.Namespace) -> int:
     from worker.check import report
+    from worker.settings import load_api
 
-    return report(_settings(role="check"), print)
+    read = load_api if os.environ.get("TOKEN_ISSUER") else load
+    settings = read(os.environ)
+    logs.configure(settings.log_level, role="check")
+    return report(settings, print)
 
 
 def up(arguments: argparse.Namespace) -> int:

@@ -191,6 +191,11 @@ def _post(url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
             raise
 
 
+def published_keys(settings: ApiSettings) -> Mapping[str, Any]:
+    """The key set that the issuer publishes now."""
+    return _keys(settings)()
+
+
 def _clerk(settings: ApiSettings, epoch: int) -> Clerk:
     books = wiring.ledger(settings, for_readers=True)
     projection = wiring.projection(settings, epoch)

@@ -45,6 +45,24 @@ def test_check_finds_everything_in_place(environment: dict[str, str]) -> None:
     assert "everything is in place" in done.stdout
     assert "2 open shards" in done.stdout
     assert "every migration applied" in done.stdout
+    assert "https://edu-analytics.localhost publishes local-1" in done.stdout
+
+
+def test_check_looks_at_the_api_where_its_settings_are_given(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "producers.json").write_text("not JSON")
+    for wrong in (
+        {"TOKEN_KEYS_FILE": str(tmp_path / "nowhere.json")},
+        {"PRODUCERS_FILE": str(tmp_path / "producers.json")},
+    ):
+        done = run("check", {**environment, **wrong})
+        assert done.returncode == 1
+        assert "WRONG token keys" in done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+    done = run("check", {name: value for name, value in environment.items() if name != "TOKEN_ISSUER"})
+    assert done.returncode == 0, done.stdout
+    assert "token keys" not in done.stdout
 
 
 def test_check_goes_on_after_a_failure_and_says_what_to_do(environment: dict[str, str]) -> None:
