@@ -174,7 +174,7 @@ class Session:
         self._report(f"worker task {name!r} started, log in {process.log}")
         return task
 
-    def start_api(self, settings: Mapping[str, str] | None = None) -> "Api":
+    def start_api(self, settings: Mapping[str, str] | None = None, name: str = "api") -> "Api":
         """Start the API on a free port; returns when it answers.
 
         Raises:
@@ -191,7 +191,7 @@ class Session:
             "METRICS_PORT": str(metrics_port),
             **(settings or {}),
         }
-        process = ServerProcess("api", self.directory / "log" / "api.log")
+        process = ServerProcess(name, self.directory / "log" / f"{name}.log")
         process.launch(
             [sys.executable, "-m", "worker", "api"], directory=self.directory, environment=environment
         )
