@@ -93,7 +93,7 @@ class EnvConfig:
         certificate_arn: TLS between the gateway and the load balancer; the name must be `internal_domain`.
         api_account_role: let this stack set the role by which API Gateway writes logs, one for the whole
             account and region.
-        image_uri: a ready image instead of one built from this repository.
+        image: a ready image as `repository:tag` of this account, instead of one built from this repository.
         producers: who may send events through the gateway.
     """
 
@@ -126,7 +126,7 @@ class EnvConfig:
     grace_seconds: int = 45
     longest_flush_seconds: int = 30
     architecture: Literal["ARM64", "X86_64"] = "ARM64"
-    image_uri: str | None = None
+    image: str | None = None
 
     aurora_version: str = "16.13"
     aurora_min_acu: float = 0.5
