@@ -34,7 +34,9 @@ class Files(Construct):
             throughput_mode=efs.ThroughputMode.BURSTING,
             lifecycle_policy=efs.LifecyclePolicy.AFTER_30_DAYS,
             enable_automatic_backups=config.prod,
-            # written out, because CDK's own would let any identity write; roles get their rights one by one
+            # a policy of any kind ends the anonymous access that a file system without one allows; with
+            # False the library would add a statement by which everybody writes as root
+            allow_anonymous_access=True,
             file_system_policy=iam.PolicyDocument(
                 statements=[
                     iam.PolicyStatement(

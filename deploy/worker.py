@@ -23,7 +23,6 @@ def iterator_age(config: EnvConfig) -> cloudwatch.Metric:
         dimensions_map={"Operation": "ApplicationTracker"},
         statistic="Maximum",
         period=Duration.minutes(1),
-        label="iterator age",
     )
 
 
