@@ -24,8 +24,8 @@ PLANNED_SHARE = 0.75
 JVM_MIB, SUPERVISOR_MIB, SHARD_PROCESS_MIB = 350, 30, 120
 """Measured resident memory of the daemon with a 288 MiB heap, of its supervisor, and of one shard process."""
 
-SUPERVISOR_MARGIN_SECONDS, GIVE_BACK_SECONDS = 15, 5
-"""What the supervisor adds to KCL's own grace before it kills the daemon, and then gives its leases back."""
+LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS, GIVE_BACK_SECONDS = 2, 15, 5
+"""What a stop takes beside KCL's own grace: children leave, the daemon is awaited, leases passed on."""
 
 FARGATE_STOP_LIMIT_SECONDS = 120
 
@@ -268,7 +268,7 @@ class EnvConfig:
                 f"grace_seconds {self.grace_seconds}: KCL would end a shard process during a flush, which "
                 f"may take {self.longest_flush_seconds}"
             )
-        least = self.grace_seconds + SUPERVISOR_MARGIN_SECONDS + GIVE_BACK_SECONDS
+        least = self.grace_seconds + LEAVE_SECONDS + SUPERVISOR_MARGIN_SECONDS + GIVE_BACK_SECONDS
         if not least < self.stop_seconds <= FARGATE_STOP_LIMIT_SECONDS:
             yield (
                 f"stop_seconds {self.stop_seconds}: more than {least}, which the daemon's grace and the "

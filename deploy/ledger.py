@@ -17,7 +17,6 @@ from deploy.security import Security
 
 DATABASE = "eduanalytics"
 _USER = "eduanalytics"
-_NOT_YET = "rotated through Secrets.rotate as soon as its function is part of the stack"
 
 
 class Ledger(Construct):
@@ -92,7 +91,6 @@ class Ledger(Construct):
         if secret is None:
             raise RuntimeError("the cluster was made without a secret")
         self.secret: secretsmanager.ISecret = secret
-        acknowledge(user, {"SMG4": _NOT_YET})
         if not config.prod:
             acknowledge(
                 self.cluster, {"RDS10": "a development environment is torn down with one single command"}

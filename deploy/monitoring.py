@@ -18,6 +18,7 @@ from deploy.api import Api
 from deploy.cluster import Stores
 from deploy.config import EnvConfig
 from deploy.gateway import Gateway
+from deploy.rotation import Rotation
 from deploy.security import Security
 from deploy.worker import Worker, iterator_age
 
@@ -34,6 +35,7 @@ class Watched:
     worker: Worker
     api: Api
     gateway: Gateway
+    rotation: Rotation
 
 
 class Monitoring(Construct):
@@ -54,6 +56,7 @@ class Monitoring(Construct):
         self._service_alarms()
         self._edge_alarms()
         self._store_alarms()
+        self._rotation_alarms()
         self._students_see_stale_scores()
         self._dashboard()
 
@@ -226,6 +229,18 @@ class Monitoring(Construct):
             runbook="Files are slow",
             says="The shared files have used up half of their burst credits.",
         )
+
+    def _rotation_alarms(self) -> None:
+        for name, function in self._watched.rotation.functions.items():
+            self._alarm(
+                f"{name}Rotation",
+                function.metric_errors(statistic="Sum", period=Duration.minutes(5)),
+                threshold=0,
+                runbook="A password is not rotated",
+                says=f"The rotation of the {name.lower()}'s password failed.",
+                periods=1,
+                of=1,
+            )
 
     def _students_see_stale_scores(self) -> None:
         composite = cloudwatch.CompositeAlarm(

@@ -15,7 +15,6 @@ from deploy.secrets import Secrets
 from deploy.security import Security
 
 _USER = "app"
-_NOT_YET = "rotated through Secrets.rotate as soon as its function is part of the stack"
 _PASSWORD_CHARACTERS = 64
 # what the scripts and reads need; CONFIG, KEYS, FLUSHALL and the like are dangerous
 _RIGHTS = "on ~* -@all +@read +@write +@scripting +@connection +@transaction -@dangerous"
@@ -132,5 +131,4 @@ class Projection(Construct):
             "Secret",
             "The projection's address and user",
             f'{{"host":"{host}","port":{REDIS},"tls":true,"username":"{_USER}","password":"{first_password}"}}',
-            never_rotated=_NOT_YET,
         )

@@ -4,7 +4,7 @@ CloudFormation can generate one random text a secret and nothing else. A secret 
 random texts is therefore written from generated parts, which nobody may read afterwards.
 """
 
-from aws_cdk import Duration, SecretValue
+from aws_cdk import SecretValue, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -75,7 +75,7 @@ class Secrets(Construct):
         return secret.secret_value.unsafe_unwrap()
 
     def document(
-        self, scope: Construct, construct_id: str, description: str, text: str, *, never_rotated: str
+        self, scope: Construct, construct_id: str, description: str, text: str, *, never_rotated: str = ""
     ) -> secretsmanager.Secret:
         """A secret whose text holds references to parts."""
         secret = secretsmanager.Secret(
@@ -91,14 +91,27 @@ class Secrets(Construct):
             acknowledge(secret, {"SMG4": never_rotated})
         return secret
 
-    def rotate(self, secret: secretsmanager.ISecret, function: lambda_.IFunction) -> None:
+    def rotate(self, secret: secretsmanager.ISecret, function: lambda_.Function) -> None:
         """Let a function rotate a secret; not at once, so that a deployment changes no password."""
-        secret.add_rotation_schedule(
-            "Rotation",
-            rotation_lambda=function,
-            automatically_after=Duration.days(self._config.rotation_days),
+        function.add_permission(
+            "BySecretsManager",
+            principal=iam.ServicePrincipal("secretsmanager.amazonaws.com"),
+            source_account=Stack.of(self).account,
+            source_arn=secret.secret_arn,
+        )
+        # the library's own schedule would add rights to the function that it has no use for
+        schedule = secretsmanager.CfnRotationSchedule(
+            function,
+            "Schedule",
+            secret_id=secret.secret_arn,
+            rotation_lambda_arn=function.function_arn,
+            rotation_rules=secretsmanager.CfnRotationSchedule.RotationRulesProperty(
+                schedule_expression=f"rate({self._config.rotation_days} days)"
+            ),
             rotate_immediately_on_update=False,
         )
+        # Secrets Manager tries the function's permission when the schedule is made
+        schedule.add_dependency(_permission(function))
 
     def allow_reading(self, role: iam.Role, *secrets: secretsmanager.ISecret) -> None:
         """What a process needs to read secrets at each connect."""
@@ -109,3 +122,10 @@ class Secrets(Construct):
                 resources=[secret.secret_arn for secret in secrets],
             )
         )
+
+
+def _permission(function: lambda_.Function) -> lambda_.CfnPermission:
+    found = function.node.find_child("BySecretsManager")
+    if not isinstance(found, lambda_.CfnPermission):
+        raise TypeError("the function's permission is not where it was put")
+    return found

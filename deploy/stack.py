@@ -19,6 +19,7 @@ from deploy.monitoring import Monitoring, Watched
 from deploy.network import Network
 from deploy.people import People
 from deploy.projection import Projection
+from deploy.rotation import Rotation
 from deploy.secrets import Secrets
 from deploy.security import Security
 from deploy.stream import Stream
@@ -55,6 +56,9 @@ class EduAnalytics(Stack):
         cluster = Cluster(self, "Cluster", config=config, network=network, security=security, stores=stores)
         worker = Worker(self, "Worker", config=config, network=network, cluster=cluster, stores=stores)
         Jobs(self, "Jobs", config=config, cluster=cluster, stores=stores)
+        rotation = Rotation(
+            self, "Rotation", config=config, network=network, security=security, stores=stores
+        )
         people = People(self, "People", config=config, security=security)
         api = Api(self, "Api", config=config, network=network, cluster=cluster, stores=stores, people=people)
         gateway = Gateway(
@@ -72,7 +76,7 @@ class EduAnalytics(Stack):
             "Monitoring",
             config=config,
             security=security,
-            watched=Watched(stores=stores, worker=worker, api=api, gateway=gateway),
+            watched=Watched(stores=stores, worker=worker, api=api, gateway=gateway, rotation=rotation),
         )
         self._tell("ApiUrl", gateway.api.url)
         self._tell("StreamName", config.stream_name)

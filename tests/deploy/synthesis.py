@@ -67,12 +67,12 @@ class Synthesis:
 
     def task(self, name: str) -> dict[str, Any]:
         family = f"edu-analytics-{name}-{self.config.suffix}"
-        (task,) = (p for p in self.properties("AWS::ECS::TaskDefinition") if p["Family"] == family)
-        return task
+        tasks = self.properties("AWS::ECS::TaskDefinition")
+        return next(task for task in tasks if task["Family"] == family)
 
     def container(self, name: str) -> dict[str, Any]:
-        (container,) = (c for c in self.task(name)["ContainerDefinitions"] if c["Name"] == name)
-        return container
+        containers: list[dict[str, Any]] = self.task(name)["ContainerDefinitions"]
+        return next(container for container in containers if container["Name"] == name)
 
     def environment(self, name: str) -> dict[str, Any]:
         return {entry["Name"]: entry["Value"] for entry in self.container(name)["Environment"]}

@@ -1,6 +1,7 @@
 """What a failed zone, task or deployment costs: two of everything, and a way back."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -89,8 +90,8 @@ def test_a_stop_leaves_time_for_the_longest_flush(anywhere: Synthesis) -> None:
     told = anywhere.environment("worker")
     flush = int(told["REDIS_PATIENCE_SECONDS"])
     grace = int(told["SHUTDOWN_GRACE_MILLIS"]) / 1000
-    # the supervisor adds 15 s to KCL's grace and gives its leases back for 5
-    steps = [flush, grace, grace + 20, anywhere.container("worker")["StopTimeout"], 120.1]
+    # children leave for 2 s, the supervisor waits 15 s longer than KCL and gives its leases back for 5
+    steps = [flush, grace, grace + 22, anywhere.container("worker")["StopTimeout"], 120.1]
     assert all(earlier < later for earlier, later in pairwise(steps))
 
 
@@ -160,3 +161,16 @@ def test_a_dead_fleet_is_late(anywhere: Synthesis) -> None:
         if a["AlarmDescription"].endswith("Runbook: Scores are late")
     )
     assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_every_runbook_heading_exists_and_is_needed(anywhere: Synthesis) -> None:
+    runbook = Path(__file__).parents[2] / "deploy" / "RUNBOOK.md"
+    headings = {line[3:] for line in runbook.read_text().splitlines() if line.startswith("## ")}
+    kinds = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+    named = {
+        alarm["AlarmDescription"].split(" Runbook: ")[1]
+        for kind in kinds
+        for alarm in anywhere.properties(kind)
+        if " Runbook: " in alarm["AlarmDescription"]
+    }
+    assert named == headings

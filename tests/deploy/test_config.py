@@ -39,7 +39,7 @@ DOMAIN = "api.internal.example.org"
         ({"max_leases": 1}, "nobody reads the rest"),
         ({"max_leases": 6}, "shard processes need 1100"),
         ({"grace_seconds": 30}, "during a flush"),
-        ({"stop_seconds": 65}, "stop_seconds 65"),
+        ({"stop_seconds": 67}, "stop_seconds 67"),
         ({"stop_seconds": 121}, "Fargate's 120"),
         ({"aurora_version": "17.4"}, "PostgreSQL 16 alone"),
         ({"aurora_min_acu": 0.7}, "in halves"),

@@ -9,6 +9,13 @@ from tests.deploy.synthesis import Synthesis, actions, as_list
 ONLY_STAR = {
     "cloudwatch:PutMetricData": {"StringEquals"},
     "ecr:GetAuthorizationToken": set(),
+    # Lambda's own network interfaces
+    "ec2:AssignPrivateIpAddresses": set(),
+    "ec2:CreateNetworkInterface": set(),
+    "ec2:DeleteNetworkInterface": set(),
+    "ec2:DescribeNetworkInterfaces": set(),
+    "ec2:DescribeSubnets": set(),
+    "ec2:UnassignPrivateIpAddresses": set(),
 }
 """Actions that know no resource, and the conditions that each must carry instead."""
 

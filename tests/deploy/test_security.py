@@ -16,6 +16,7 @@ ENCRYPTED = {
     "AWS::SecretsManager::Secret": ("KmsKeyId",),
     "AWS::Logs::LogGroup": ("KmsKeyId",),
     "AWS::SNS::Topic": ("KmsMasterKeyId",),
+    "AWS::Lambda::Function": ("KmsKeyArn",),
 }
 WITHOUT_A_KEY = {"AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::ECR::Repository"}
 """Types that hold data and are not in the template; one that comes must come with the key."""
