@@ -1,18 +1,15 @@
-"""The CDK app: which environment, with which checks.
-
-`ENVIRONMENT_SUFFIX` and `STAGE` choose; the other variables are what a repository cannot know.
-"""
+"""The CDK app: one environment's stack, with the checks that its synthesis must pass."""
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import App, Environment, Validations
+from aws_cdk import App, CloudFormationValidatePlugin, Environment, ValidationRuleSource, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from deploy.config import EnvConfig, Producer, dev, prod
+from deploy.choosing import choose
+from deploy.config import EnvConfig
 from deploy.stack import EduAnalytics
 
 _FOLDER = Path(__file__).parent
@@ -24,40 +21,11 @@ def build(config: EnvConfig, *, outdir: str | None = None) -> App:
     context: dict[str, Any] = json.loads((_FOLDER / "cdk.json").read_text())["context"]
     app = App(context=context, outdir=outdir, analytics_reporting=False)
     EduAnalytics(app, config=config, env=Environment(account=config.account, region=config.region))
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    rules = ValidationRuleSource(name="edu-analytics", content=(_FOLDER / "rules.guard").read_text())
+    Validations.of(app).add_plugins(
+        AwsSolutionsChecks(app), CloudFormationValidatePlugin(guard_rules=[rules])
+    )
     return app
-
-
-def choose(environment: Mapping[str, str]) -> EnvConfig:
-    """The environment that the variables name.
-
-    Raises:
-        ConfigError: it cannot be deployed.
-    """
-    stage = environment.get("STAGE", "dev")
-    choices: dict[str, object] = {
-        field: value
-        for field, variable in (
-            ("account", "CDK_DEFAULT_ACCOUNT"),
-            ("certificate_arn", "CERTIFICATE_ARN"),
-            ("internal_domain", "INTERNAL_DOMAIN"),
-            ("alarm_email", "ALARM_EMAIL"),
-            ("image", "IMAGE"),
-        )
-        if (value := environment.get(variable))
-    }
-    if path := environment.get("PRODUCERS_FILE"):
-        bound: dict[str, Any] = json.loads(Path(path).read_text())
-        choices["producers"] = tuple(
-            Producer(
-                role_arn=arn,
-                realm=its["realm"],
-                sources=tuple(its["sources"]) if its.get("sources") is not None else None,
-            )
-            for arn, its in bound.items()
-        )
-    make = prod if stage == "prod" else dev
-    return make(environment.get("ENVIRONMENT_SUFFIX", stage), **choices)
 
 
 if __name__ == "__main__":

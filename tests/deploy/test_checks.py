@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
+from constructs import Construct
 
 from deploy.app import build
 from deploy.config import dev
@@ -49,9 +52,20 @@ def test_every_acknowledgement_has_a_reason_and_a_finding(anywhere: Synthesis) -
     assert set(declared) - needed == set()
 
 
-def test_an_open_finding_fails_the_synthesis(tmp_path: object) -> None:
+def _open_bucket(stack: Construct) -> None:
+    s3.Bucket(stack, "Open")
+
+
+def _plain_logs(stack: Construct) -> None:
+    logs.LogGroup(stack, "Plain")
+
+
+@pytest.mark.parametrize("slip", [_open_bucket, _plain_logs])
+def test_an_open_finding_fails_the_synthesis(slip: Callable[[Construct], None], tmp_path: Path) -> None:
     app = build(dev("bad"), outdir=str(tmp_path))
-    s3.Bucket(app.node.find_child("EduAnalytics-bad"), "Open")  # type: ignore[arg-type]
+    stack = app.node.find_child("EduAnalytics-bad")
+    assert isinstance(stack, Construct)
+    slip(stack)
     with pytest.raises(RuntimeError, match="Validation"):
         app.synth()
 
