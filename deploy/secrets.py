@@ -111,7 +111,7 @@ class Secrets(Construct):
             rotate_immediately_on_update=False,
         )
         # Secrets Manager tries the function's permission when the schedule is made
-        schedule.add_dependency(_permission(function))
+        schedule.add_resource_dependency(_permission(function))
 
     def allow_reading(self, role: iam.Role, *secrets: secretsmanager.ISecret) -> None:
         """What a process needs to read secrets at each connect."""
