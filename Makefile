@@ -42,7 +42,7 @@ up: $(VENV)/.demo ## the whole product on this machine until Ctrl-C, the page in
 install: $(VENV)/.dev ## only install, with the development tools
 
 .PHONY: lint
-lint: $(VENV)/.dev ## style, types and import contracts
+lint: $(VENV)/.deploy ## style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -86,6 +86,19 @@ soak: $(VENV)/.dev ## two tasks at 5,000 events/s with a failure every minute, t
 .PHONY: bench-api
 bench-api: $(VENV)/.dev ## what a request and an event cost the API, and how long readers wait
 	$(BIN)/python -m tests.benchmarks.api --json benchmarks/results/api.json
+
+# what the platform's synthesis needs
+$(VENV)/.deploy: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'
+	@touch $@
+
+.PHONY: synth
+synth: $(VENV)/.deploy ## the AWS template of dev and of prod, checked; needs no account, network or Docker
+	@for stage in dev prod; do \
+		STAGE=$$stage CDK_OUTDIR=$(STATE)/cdk/$$stage \
+		CERTIFICATE_ARN=$${CERTIFICATE_ARN:-arn:aws:acm:ap-northeast-1:111122223333:certificate/example} \
+		INTERNAL_DOMAIN=$${INTERNAL_DOMAIN:-api.internal.example.org} \
+		$(BIN)/python -m deploy.app && echo "$(STATE)/cdk/$$stage"; done
 
 .PHONY: model
 model: $(VENV)/.dev ## the protocol's model, every configuration (many minutes)

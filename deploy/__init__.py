@@ -1,1 +1,5 @@
-"""The AWS platform in CDK; imports nothing from the worker, shares its words."""
+"""The AWS platform: one stack an environment, one construct a concern, provable without an account."""
+
+from deploy.node import use_node
+
+use_node()

@@ -1,0 +1,139 @@
+"""The stream, and the three tables by which KCL shares its shards.
+
+The tables are made here and not by KCL: it would make them without our key, and its role would need the right
+to create and change tables for ever.
+"""
+
+from aws_cdk import Duration
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
+from constructs import Construct
+
+from deploy.acknowledging import acknowledge
+from deploy.config import EnvConfig
+from deploy.security import Security
+
+LEASE_INDEX = "LeaseOwnerToLeaseKeyIndex"
+"""KCL 3 asks for it by this name."""
+
+
+class Stream(Construct):
+    """The stream and the tables of its one consumer application.
+
+    Attributes:
+        leases: one row a shard; named like the application.
+        tables: the lease table, the coordinator's state, the workers' reports.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvConfig, security: Security) -> None:
+        super().__init__(scope, construct_id)
+        self._config = config
+        self._security = security
+        self.stream = kinesis.Stream(
+            self,
+            "Stream",
+            stream_name=config.stream_name,
+            stream_mode=kinesis.StreamMode.PROVISIONED,
+            shard_count=config.shards,
+            retention_period=Duration.hours(config.stream_retention_hours),
+            encryption=kinesis.StreamEncryption.KMS,
+            encryption_key=security.key,
+            shard_level_metrics=[kinesis.ShardLevelMetrics.ALL],
+            removal_policy=security.removal,
+        )
+        acknowledge(
+            self.stream,
+            {"KDS3": "encrypted by our own key, whose policy and rotation are ours"},
+        )
+        application = config.application_name
+        self.leases = self._table("Leases", application, key="leaseKey")
+        self.leases.add_global_secondary_index(
+            index_name=LEASE_INDEX,
+            partition_key=dynamodb.Attribute(name="leaseOwner", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="leaseKey", type=dynamodb.AttributeType.STRING),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        self.tables = [
+            self.leases,
+            self._table("Coordinator", f"{application}-CoordinatorState", key="key"),
+            self._table("Workers", f"{application}-WorkerMetricStats", key="wid"),
+        ]
+
+    def allow_consuming(self, role: iam.Role) -> None:
+        """What KCL and the supervisor call; no CreateTable, no UpdateTable."""
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="ReadStream",
+                actions=[
+                    "kinesis:DescribeStream",
+                    "kinesis:DescribeStreamSummary",
+                    "kinesis:GetRecords",
+                    "kinesis:GetShardIterator",
+                    "kinesis:ListShards",
+                ],
+                resources=[self.stream.stream_arn],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="ShareLeases",
+                actions=[
+                    "dynamodb:DeleteItem",
+                    "dynamodb:DescribeTable",
+                    "dynamodb:GetItem",
+                    "dynamodb:PutItem",
+                    "dynamodb:Scan",
+                    "dynamodb:UpdateItem",
+                ],
+                resources=[table.table_arn for table in self.tables],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="LeasesByOwner",
+                actions=["dynamodb:Query"],
+                resources=[f"{self.leases.table_arn}/index/{LEASE_INDEX}"],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="ConsumerMetrics",
+                actions=["cloudwatch:PutMetricData"],
+                resources=["*"],
+                conditions={"StringEquals": {"cloudwatch:namespace": self._config.application_name}},
+            )
+        )
+        acknowledge(
+            role,
+            {
+                "IAM5[Resource::*]": "cloudwatch:PutMetricData knows no resource; the statement is bound to "
+                "the application's namespace"
+            },
+        )
+
+    def allow_producing(self, role: iam.Role) -> None:
+        """What a producer calls; the shard map tells it which shard owns a student."""
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="WriteStream",
+                actions=["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"],
+                resources=[self.stream.stream_arn],
+            )
+        )
+
+    def _table(self, construct_id: str, name: str, *, key: str) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            construct_id,
+            table_name=name,
+            partition_key=dynamodb.Attribute(name=key, type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self._security.key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=self._config.prod,
+            removal_policy=self._security.removal,
+        )

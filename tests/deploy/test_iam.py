@@ -1,0 +1,146 @@
+"""Who may do what: no wildcard action, `*` resources by this list alone, the key with every secret."""
+
+from typing import Any
+
+import pytest
+
+from tests.deploy.synthesis import Synthesis, actions, as_list
+
+ONLY_STAR = {
+    "cloudwatch:PutMetricData": {"StringEquals"},
+    "ecr:GetAuthorizationToken": set(),
+    # Lambda's own network interfaces
+    "ec2:AssignPrivateIpAddresses": set(),
+    "ec2:CreateNetworkInterface": set(),
+    "ec2:DeleteNetworkInterface": set(),
+    "ec2:DescribeNetworkInterfaces": set(),
+    "ec2:DescribeSubnets": set(),
+    "ec2:UnassignPrivateIpAddresses": set(),
+}
+"""Actions that know no resource, and the conditions that each must carry instead."""
+
+MANAGED = {"AmazonAPIGatewayPushToCloudWatchLogs"}
+
+COMMON = {
+    "secretsmanager:GetSecretValue",
+    "kms:Decrypt",
+    "kms:GenerateDataKey",
+    "elasticfilesystem:ClientMount",
+    "elasticfilesystem:ClientWrite",
+}
+CONSUMING = {
+    "kinesis:DescribeStream",
+    "kinesis:DescribeStreamSummary",
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:ListShards",
+    "dynamodb:DeleteItem",
+    "dynamodb:DescribeTable",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+    "dynamodb:UpdateItem",
+    "cloudwatch:PutMetricData",
+}
+PRODUCING = {"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"}
+
+
+def _all_statements(platform: Synthesis) -> list[dict[str, Any]]:
+    return [s for role in platform.resources("AWS::IAM::Role") for s in platform.statements(role)]
+
+
+def test_no_wildcard_action(anywhere: Synthesis) -> None:
+    assert [a for a in actions(_all_statements(anywhere)) if "*" in a] == []
+
+
+def test_star_resources_are_on_the_list(anywhere: Synthesis) -> None:
+    for statement in _all_statements(anywhere):
+        if "*" not in as_list(statement["Resource"]):
+            continue
+        for action in as_list(statement["Action"]):
+            assert action in ONLY_STAR
+            assert set(statement.get("Condition", {})) == ONLY_STAR[action]
+
+
+def test_no_resource_is_a_pattern(anywhere: Synthesis) -> None:
+    for statement in _all_statements(anywhere):
+        for resource in as_list(statement["Resource"]):
+            assert resource == "*" or "*" not in str(resource)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("worker", COMMON | CONSUMING),
+        ("api", COMMON | PRODUCING),
+        ("migrate", COMMON),
+        ("reconcile", COMMON),
+        ("replay", COMMON | PRODUCING),
+        ("redrive", COMMON | PRODUCING),
+        ("backfill", COMMON),
+        ("rebuild", COMMON),
+        ("retention", COMMON),
+    ],
+)
+def test_each_task_may_do_exactly_this(platform: Synthesis, name: str, expected: set[str]) -> None:
+    assert actions(platform.statements(platform.task_role(name))) == expected
+
+
+def test_every_task_has_two_roles_of_its_own(anywhere: Synthesis) -> None:
+    roles = [
+        task[kind]["Fn::GetAtt"][0]
+        for task in anywhere.properties("AWS::ECS::TaskDefinition")
+        for kind in ("TaskRoleArn", "ExecutionRoleArn")
+    ]
+    assert len(roles) == len(set(roles))
+
+
+def test_execution_roles_only_start_tasks(anywhere: Synthesis) -> None:
+    for task in anywhere.properties("AWS::ECS::TaskDefinition"):
+        assert actions(anywhere.statements(task["ExecutionRoleArn"]["Fn::GetAtt"][0])) == {
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchGetImage",
+            "ecr:GetAuthorizationToken",
+            "ecr:GetDownloadUrlForLayer",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        }
+
+
+def test_reading_a_secret_implies_the_key(anywhere: Synthesis) -> None:
+    key = anywhere.id_of("AWS::KMS::Key")
+    for role in anywhere.resources("AWS::IAM::Role"):
+        statements = anywhere.statements(role)
+        if "secretsmanager:GetSecretValue" in actions(statements):
+            opened = [
+                s
+                for s in statements
+                if "kms:Decrypt" in as_list(s["Action"]) and s["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
+            ]
+            assert opened, role
+
+
+def test_nobody_reads_the_parts_of_secrets(anywhere: Synthesis) -> None:
+    parts = {
+        name
+        for name, r in anywhere.resources("AWS::SecretsManager::Secret").items()
+        if "generated part" in r["Properties"]["Description"]
+    }
+    for statement in _all_statements(anywhere):
+        for resource in as_list(statement["Resource"]):
+            assert not (isinstance(resource, dict) and resource.get("Ref") in parts)
+
+
+def test_managed_policies_are_on_the_list(anywhere: Synthesis) -> None:
+    for role in anywhere.properties("AWS::IAM::Role"):
+        for policy in role.get("ManagedPolicyArns", ()):
+            assert str(policy).split("/")[-1].rstrip("']}") in MANAGED
+
+
+def test_only_this_account_lends_task_roles(anywhere: Synthesis) -> None:
+    for task in anywhere.properties("AWS::ECS::TaskDefinition"):
+        for kind in ("TaskRoleArn", "ExecutionRoleArn"):
+            role = anywhere.template["Resources"][task[kind]["Fn::GetAtt"][0]]["Properties"]
+            (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+            assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}

@@ -1,0 +1,157 @@
+"""The rotation functions against a real PostgreSQL and a real Valkey, the worker's adapters coming and going.
+
+After every step, run twice as Secrets Manager may, whoever reads the secret anew gets in.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+import redis
+from pg8000.native import Connection
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from deploy.rotating.database import Database
+from deploy.rotating.redis_user import RedisUser, authenticate
+from deploy.rotating.steps import RotationError, Secret, rotate
+from tests.deploy.vault import CURRENT, PREVIOUS, STEPS, OneSecret
+from worker.adapters.aurora.connection import Session
+from worker.adapters.redis import RedisProjection
+from worker.adapters.secrets import SecretsManager
+from worker.domain.errors import LedgerUnavailable, ProjectionUnavailable
+from worker.local.stack import Stack
+
+ROLE = "rotated_by_function"
+
+
+class Reading:
+    """The secret's current version, as the worker asks for it."""
+
+    def __init__(self, vault: OneSecret) -> None:
+        self._vault = vault
+
+    def get_secret_value(self, SecretId: str) -> dict[str, str]:
+        return {"SecretString": json.dumps(self._vault.at(CURRENT))}
+
+
+@pytest.fixture
+def database_secret(stack: Stack) -> Iterator[Secret]:
+    """A user of its own, with a password that is asked for."""
+    parts = conninfo_to_dict(stack.endpoints.database_url)
+    with psycopg.connect(stack.endpoints.database_url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(ROLE), sql.Literal("first"))
+        )
+        stack.postgres.demand_password(ROLE)
+        yield {
+            "username": ROLE,
+            "password": "first",
+            "host": parts["host"],
+            "port": parts.get("port", 5432),
+            "dbname": parts["dbname"],
+            "sslmode": "disable",
+        }
+        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(ROLE)))
+
+
+def through_the_socket(secret: Secret) -> Connection:
+    """What `connect` is to a server on the network: this one listens on a Unix socket alone."""
+    return Connection(
+        secret["username"],
+        unix_sock=f"{secret['host']}/.s.PGSQL.{secret['port']}",
+        database=secret["dbname"],
+        password=secret["password"],
+    )
+
+
+def test_the_ledger_is_open_through_a_rotation(database_secret: Secret) -> None:
+    vault = OneSecret(database_secret)
+
+    def conninfo() -> str:
+        return SecretsManager(Reading(vault), LedgerUnavailable).database("s")
+
+    with closing(Session(conninfo, prepare=None)) as living:
+        for token in ("second", "third"):
+            vault.begin(token)
+            for step in STEPS:
+                for _ in range(2):
+                    rotate(vault.event(token, step), vault, Database(through_the_socket))
+                with living.connection() as connection:
+                    connection.execute("SELECT 1")
+            with closing(Session(conninfo, prepare=None)) as fresh, fresh.connection() as connection:
+                connection.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(make_conninfo(conninfo(), password="first"))
+
+
+def test_the_ledgers_refusal_ends_the_rotation(database_secret: Secret) -> None:
+    vault = OneSecret({**database_secret, "password": "not the password"})
+    vault.begin("second")
+    rotate(vault.event("second", "createSecret"), vault, Database(through_the_socket))
+    for step in ("setSecret", "testSecret"):
+        with pytest.raises(Exception, match=r"28P01|network error"):
+            rotate(vault.event("second", step), vault, Database(through_the_socket))
+    assert vault.at(CURRENT)["password"] == "not the password"
+
+
+class Valkey:
+    """ElastiCache's user on a real server: it holds exactly the passwords it was last given."""
+
+    def __init__(self, admin: Any, name: str) -> None:
+        self._admin = admin
+        self._name = name
+
+    def modify_user(self, UserId: str, AuthenticationMode: dict[str, Any]) -> None:
+        passwords = [f">{password}" for password in AuthenticationMode["Passwords"]]
+        self._admin.execute_command(
+            "ACL", "SETUSER", self._name, "on", "~*", "+@all", "resetpass", *passwords
+        )
+
+    def describe_users(self, UserId: str) -> dict[str, Any]:
+        return {"Users": [{"Status": "active"}]}
+
+
+@pytest.fixture
+def redis_secret(stack: Stack) -> Iterator[tuple[Secret, Valkey]]:
+    address = urlsplit(stack.endpoints.redis_url)
+    with closing(redis.Redis.from_url(stack.endpoints.redis_url)) as admin:
+        users = Valkey(admin, ROLE)
+        users.modify_user("", {"Passwords": ["first"]})
+        secret = {
+            "host": address.hostname,
+            "port": address.port,
+            "tls": False,
+            "username": ROLE,
+            "password": "first",
+        }
+        yield secret, users
+        admin.acl_deluser(ROLE)
+
+
+def test_the_projection_is_open_through_a_rotation(redis_secret: tuple[Secret, Valkey]) -> None:
+    secret, users = redis_secret
+    vault = OneSecret(secret)
+
+    def url() -> str:
+        return SecretsManager(Reading(vault), ProjectionUnavailable).redis("s")
+
+    target = RedisUser(users, "user", lambda _: None)
+    with closing(RedisProjection(url, 1, 3600)) as living:
+        for token in ("second", "third"):
+            vault.begin(token)
+            for step in STEPS:
+                for _ in range(2):
+                    rotate(vault.event(token, step), vault, target)
+                living.watermarks()
+                # not one step at which the current version does not open, and the last one still does
+                authenticate(vault.at(CURRENT))
+                with closing(RedisProjection(url, 1, 3600)) as fresh:
+                    fresh.watermarks()
+            authenticate(vault.at(PREVIOUS))
+    with pytest.raises(RotationError, match="refuses"):
+        authenticate(secret)
