@@ -271,7 +271,9 @@ class ServerLab:
 
     def dump(self) -> Any:
         names = self._server.keys()
-        return dict(zip(names, self._server.mget(names), strict=True)) if names else {}
+        values = self._server.mget(names) if names else []
+        # watermarks are no text, and nothing of the protocol rests on them
+        return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
     def restore(self, dump: Any) -> None:
         self.flush()
