@@ -111,7 +111,7 @@ def supervise(state_dir: str, behaviour: str, pause: str = "0.05") -> int:
         stop_margin_seconds=0.5,
         give_back_seconds=1.0,
         fleet=FleetPatience(look=0.5),
-        watchdog=Patience(silent=0.5, stuck=1.0),
+        watchdog=Patience(silent=0.5 if behaviour == "silent" else PATIENCE, stuck=1.0),
         probe_seconds=0.05,
     )
     properties = DaemonProperties(
