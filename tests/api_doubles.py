@@ -92,6 +92,7 @@ class House:
 
     def hire(self) -> Clerk:
         log = MemoryDisclosures(self.book)
+        log.away = self.ledger.away  # threads hire when their first request comes: maybe only after a loss
         self.disclosures.append(log)
         return Clerk(ScoreReader(self.ledger, self.projection), self.records, log, self.classes, lambda: None)
 
