@@ -1,1 +1,1 @@
-"""The operators' tools: each `python -m scripts.NAME`, `main(argv) -> int`, with `--dry-run`."""
+"""The operators' tools, `python -m scripts.NAME` each, over the worker's own code path."""

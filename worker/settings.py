@@ -14,6 +14,8 @@ from msgspec import Meta
 
 S = TypeVar("S", bound="Settings")
 
+STATE_DIR = "/tmp/edu-analytics"  # noqa: S108
+
 _MASK = "********"
 _SECRET = {"secret": True}
 _Millis = Annotated[int, Meta(ge=200, le=600_000)]
@@ -35,9 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="least level of a log line")
     ] = "INFO"
-    state_dir: Annotated[str, Meta(description="where properties, socket and worker id are kept")] = (
-        "/tmp/edu-analytics"  # noqa: S108
-    )
+    state_dir: Annotated[
+        str, Meta(description="where properties, socket, worker id and the scripts' reports are kept")
+    ] = STATE_DIR
 
     stream_name: Annotated[str, Meta(description="the Kinesis stream")] = "edu-analytics-stream"
     application_name: Annotated[
