@@ -1,4 +1,4 @@
-"""The Projection port on Redis: five small scripts, each one atomic step of the protocol.
+"""The Projection port on Redis: six small scripts, each one atomic step of the protocol.
 
 Cluster mode is off, so one script may touch every key of a batch. States carry a life and may be evicted
 (`volatile-lru`); markers and the sweep's chain carry none. The ledger's epoch and the definition stand in
@@ -25,6 +25,8 @@ from worker.domain.window import HEADER_SIZE, Version, header
 from worker.ports import Loaded, Peeked, Source, StateKey, Write
 
 CLAIM_SECONDS = 60
+_AT_ONCE = 1_000
+"""States one script touches outside a batch: it holds up all others for a few milliseconds."""
 _STATE = b"S"
 
 
@@ -75,26 +77,23 @@ class RedisProjection:
         with self._connected() as client:
             found = cast("list[bytes | None]", client.mget([self._key(key) for key in keys])) if keys else []
             missing = [at for at, value in enumerate(found) if value is None]
-            if missing:
-                pipeline = client.pipeline(transaction=False)
-                for at in missing:
-                    pipeline.set(self._key(keys[at]), claim, nx=True, get=True, ex=CLAIM_SECONDS)
-                for at, value in zip(missing, pipeline.execute(), strict=True):
+            for start in range(0, len(missing), _AT_ONCE):
+                some = missing[start : start + _AT_ONCE]
+                values = self._run("claim", [self._key(keys[at]) for at in some], [claim, CLAIM_SECONDS])
+                for at, value in zip(some, values, strict=True):
                     found[at] = value or claim
         return [_peeked(value, claim) for value in found]
 
     def install(self, writes: Sequence[Write]) -> Sequence[bool]:
+        held: list[bool] = []
         with self._connected():
-            return [
-                bool(
-                    self._run(
-                        "install",
-                        [self._key(write.key)],
-                        [write.expected, _argument(write.value), self._ttl],
-                    )
-                )
-                for write in writes
-            ]
+            for start in range(0, len(writes), _AT_ONCE):
+                some = writes[start : start + _AT_ONCE]
+                arguments: list[bytes | str | int] = [self._ttl]
+                for write in some:
+                    arguments += [write.expected, _argument(write.value)]
+                held += map(bool, self._run("install", [self._key(write.key) for write in some], arguments))
+        return held
 
     def watermarks(self) -> Mapping[Source, datetime]:
         with self._connected() as client:
