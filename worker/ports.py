@@ -7,7 +7,7 @@ Errors are those of `worker.domain.errors`; an adapter lets no error of its libr
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
@@ -21,6 +21,9 @@ from worker.metrics import CounterName, GaugeName, HistogramName
 
 Source: TypeAlias = str
 """Where positions count: `kinesis:{stream ARN}@{creation time}:{shard}`, `replay:...`, `file:...`."""
+
+STREAMS = "kinesis:"
+"""What the sources that never end by themselves begin with; all others are a job's and are closed."""
 
 Clock: TypeAlias = Callable[[], datetime]
 """The present as an aware UTC datetime."""
@@ -131,6 +134,14 @@ class Progress(NamedTuple):
     projected: Position
     accounting: Accounting
     poison: PoisonWindow = PoisonWindow()
+    closed: bool = False
+
+
+class Idle(NamedTuple):
+    """A job's source that nobody writes to: how far it is committed, and how far its floor says projected."""
+
+    end: Position
+    floor: Position
 
 
 class Ledger(Protocol):
@@ -143,7 +154,10 @@ class Ledger(Protocol):
         """The ledger's epoch, raised when PostgreSQL was restored to an earlier time."""
 
     def open_source(self, source: Source) -> Progress:
-        """Insert the source's progress row if absent and return it."""
+        """Insert the source's progress row if absent and return it.
+
+        A closed one is opened again, with no floor: what came before needs no guard any more.
+        """
 
     def intern(self, batch: Batch) -> Batch:
         """Make the batch's students and courses known, in transactions of their own, before `commit`.
@@ -185,6 +199,15 @@ class Ledger(Protocol):
 
     def progress(self) -> Mapping[Source, Progress]:
         """Every source, closed ones included."""
+
+    def idle(self, span: timedelta) -> Mapping[Source, Idle]:
+        """The open sources of jobs whose last commit and last rise of the floor are that long past."""
+
+    def close_source(self, source: Source, span: timedelta) -> bool:
+        """Leave a source out of the floors; False where it is not idle, or not projected.
+
+        A commit to a closed source opens it again.
+        """
 
     def sweep_turn(self) -> AbstractContextManager[bool]:
         """Hold the fleet-wide turn to sweep; False where another worker has it."""
@@ -245,6 +268,9 @@ class Projection(Protocol):
 
     def markers(self, sources: Sequence[Source]) -> Mapping[Source, Position]:
         """The markers that exist."""
+
+    def forget_marker(self, source: Source, last: Position) -> bool:
+        """Delete the marker of a closed source if it stands at `last`, in one atomic step."""
 
     def begin_sweep(self) -> bytes:
         """Start a chain and return its token; a chain begun before is broken by it."""

@@ -1,4 +1,4 @@
-"""The Projection port on Redis: six small scripts, each one atomic step of the protocol.
+"""The Projection port on Redis: seven small scripts, each one atomic step of the protocol.
 
 Cluster mode is off, so one script may touch every key of a batch. States carry a life and may be evicted
 (`volatile-lru`); markers and the sweep's chain carry none. The ledger's epoch and the definition stand in
@@ -120,6 +120,10 @@ class RedisProjection:
             found = cast("list[bytes | None]", client.mget([self._marker(source) for source in sources]))
         positions = {source: _position(value) for source, value in zip(sources, found, strict=True)}
         return {source: position for source, position in positions.items() if position is not None}
+
+    def forget_marker(self, source: Source, last: Position) -> bool:
+        with self._connected():
+            return bool(self._run("forget_marker", [self._marker(source)], [str(last)]))
 
     def begin_sweep(self) -> bytes:
         token = os.urandom(16).hex().encode()

@@ -24,12 +24,16 @@ CREATE TEMP TABLE IF NOT EXISTS stage (
 SELECT epoch FROM ledger
 
 -- name: open_source
-INSERT INTO source_progress (source) VALUES (%(source)s) ON CONFLICT DO NOTHING
+-- A closed source that is opened again begins with no floor: no replica lacks what came before.
+INSERT INTO source_progress AS p (source) VALUES (%(source)s)
+ON CONFLICT (source) DO UPDATE
+SET closed_at = NULL, projected_seq = -1, projected_sub = -1, updated_at = now()
+WHERE p.closed_at IS NOT NULL
 
 -- name: progress
 SELECT source, seq, sub, projected_seq, projected_sub,
        read, applied, revised, duplicate, superseded, redelivered, erased, dead_lettered,
-       poison_buckets, poison_streak
+       poison_buckets, poison_streak, closed_at IS NOT NULL
 FROM source_progress
 WHERE %(source)s::text IS NULL OR source = %(source)s
 ORDER BY source
@@ -143,7 +147,8 @@ SET seq = CASE WHEN (seq, sub) < (%(seq)s, %(sub)s) THEN %(seq)s ELSE seq END,
     dead_lettered = dead_lettered + %(dead_lettered)s,
     poison_buckets = %(poison_buckets)s::int[],
     poison_streak = %(poison_streak)s,
-    updated_at = now()
+    updated_at = now(),
+    closed_at = NULL
 WHERE source = %(source)s
 
 -- name: read
@@ -182,11 +187,28 @@ CROSS JOIN LATERAL unnest(e.courses) AS c (course_id)
 
 -- name: advance_floor
 UPDATE source_progress
-SET projected_seq = %(seq)s, projected_sub = %(sub)s
+SET projected_seq = %(seq)s, projected_sub = %(sub)s, updated_at = now()
 WHERE source = %(source)s AND (projected_seq, projected_sub) < (%(seq)s, %(sub)s)
 
 -- name: floors
 SELECT source, projected_seq, projected_sub FROM source_progress WHERE closed_at IS NULL
+
+-- name: idle
+SELECT source, seq, sub, projected_seq, projected_sub
+FROM source_progress
+WHERE closed_at IS NULL
+  AND NOT starts_with(source, %(streams)s)
+  AND updated_at <= now() - %(idle)s::interval
+ORDER BY source
+
+-- name: close_source
+-- Only as it was seen: whoever has written since is at work.
+UPDATE source_progress
+SET closed_at = now()
+WHERE source = %(source)s
+  AND closed_at IS NULL
+  AND updated_at <= now() - %(idle)s::interval
+  AND (projected_seq, projected_sub) = (seq, sub)
 
 -- name: try_sweep
 SELECT pg_try_advisory_lock(%(lock)s)

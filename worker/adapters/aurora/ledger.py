@@ -8,6 +8,7 @@ import dataclasses
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -23,10 +24,12 @@ from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
 from worker.domain.window import NOTHING, Attempt, Version
 from worker.ports import (
+    STREAMS,
     Batch,
     Committed,
     DeadLetter,
     Delivered,
+    Idle,
     LedgerState,
     Progress,
     Source,
@@ -157,6 +160,17 @@ class AuroraLedger:
         with self._session.connection() as connection:
             rows = connection.execute(self._sql["progress"], {"source": None}).fetchall()
         return {row[0]: _progress(row) for row in rows}
+
+    def idle(self, span: timedelta) -> Mapping[Source, Idle]:
+        parameters = {"idle": span, "streams": STREAMS}
+        with self._session.connection() as connection:
+            rows = connection.execute(self._sql["idle"], parameters).fetchall()
+        return {row[0]: Idle(Position(int(row[1]), row[2]), Position(int(row[3]), row[4])) for row in rows}
+
+    def close_source(self, source: Source, span: timedelta) -> bool:
+        with self._session.connection() as connection:
+            done = connection.execute(self._sql["close_source"], {"source": source, "idle": span})
+        return done.rowcount == 1
 
     @contextmanager
     def sweep_turn(self) -> Iterator[bool]:
@@ -289,13 +303,14 @@ def _staged(order: int, delivered: Delivered, refs: Refs) -> tuple[Any, ...]:
 
 
 def _progress(row: Sequence[Any]) -> Progress:
-    _, seq, sub, projected_seq, projected_sub, read, *counts, buckets, streak = row
+    _, seq, sub, projected_seq, projected_sub, read, *counts, buckets, streak, closed = row
     outcomes = {outcome: int(count) for outcome, count in zip(Outcome, counts, strict=True)}
     return Progress(
         Position(int(seq), sub),
         Position(int(projected_seq), projected_sub),
         Accounting(int(read), outcomes),
         PoisonWindow(tuple(zip(buckets[::2], buckets[1::2], strict=True)), streak),
+        closed,
     )
 
 
