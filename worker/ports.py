@@ -5,6 +5,7 @@ Errors are those of `worker.domain.errors`; an adapter lets no error of its libr
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -94,10 +95,10 @@ class Batch:
     def read(self) -> int:
         return len(self.events) + len(self.dead_letters)
 
-    @property
+    @functools.cached_property
     def keys(self) -> list[StateKey]:
-        """The touched states, each once, in a fixed order."""
-        return sorted({delivered.key for delivered in self.events})
+        """The touched states, each once, in the order of their first events."""
+        return list(dict.fromkeys([delivered.key for delivered in self.events]))
 
 
 class Touched(NamedTuple):

@@ -5,6 +5,7 @@ Cluster mode is off, so one script may touch every key of a batch. States carry 
 every key: raising either leaves the old states behind, unread.
 """
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -170,8 +171,7 @@ class RedisProjection:
         return told.decode() if isinstance(told, bytes) else told
 
     def _key(self, key: StateKey) -> bytes:
-        course = hashlib.blake2b(key.course_id.encode(), digest_size=8).digest()
-        return self._prefix + key.student_key.bytes + course
+        return self._prefix + key.student_key.bytes + _short(key.course_id)
 
     def _marker(self, source: Source) -> str:
         return self._marker_prefix + source
@@ -197,6 +197,11 @@ class RedisProjection:
                 self._url(), socket_timeout=5.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
             )
         return self._client
+
+
+@functools.lru_cache(1 << 12)
+def _short(course_id: str) -> bytes:
+    return hashlib.blake2b(course_id.encode(), digest_size=8).digest()
 
 
 def _peeked(value: bytes | None, claim: bytes) -> Peeked:

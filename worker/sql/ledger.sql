@@ -39,14 +39,15 @@ WHERE %(source)s::text IS NULL OR source = %(source)s
 ORDER BY source
 
 -- name: known_students
-SELECT s.student_key, s.student_ref, s.student_key AS canonical
-FROM students s
-WHERE s.student_key = ANY (%(keys)s::uuid[])
+-- By their place among those asked for; a key comes back only where another one is canonical.
+SELECT k.ord, s.student_ref, NULL::uuid AS canonical
+FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
+JOIN students s USING (student_key)
 UNION ALL
-SELECT a.student_key, a.student_ref, s.student_key
-FROM student_keys a
+SELECT k.ord, a.student_ref, s.student_key
+FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
+JOIN student_keys a USING (student_key)
 JOIN students s USING (student_ref)
-WHERE a.student_key = ANY (%(keys)s::uuid[])
 
 -- name: new_students
 -- Committed before the merge: inside the merge's own statement a second writer would not see them and

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from worker.adapters.aurora.connection import Connection, Session
-from worker.adapters.aurora.outcomes import Outcomes, Refs
+from worker.adapters.aurora.outcomes import Outcomes, Place, Refs
 from worker.adapters.aurora.statements import statements
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable
@@ -67,6 +67,7 @@ class AuroraLedger:
     ) -> None:
         self._sql = statements()
         self._session = Session(conninfo, prepare=self._sql["session"], replace_ended=replace_ended)
+        self._interned: _Interned | None = None
         self._vault = vault
         self._days = dead_letter_days
 
@@ -92,30 +93,31 @@ class AuroraLedger:
         sealed = {d.event.student_key: d.event.sealed_id for d in batch.events}
         courses = {d.event.course_id for d in batch.events}
         with self._session.connection() as connection:
-            canonical = self._intern_students(connection, sealed)
-            self._intern_courses(connection, courses)
-        if all(key == known for key, known in canonical.items()):
-            return batch
-        events = [
-            d._replace(event=msgspec.structs.replace(d.event, student_key=canonical[d.event.student_key]))
-            for d in batch.events
-        ]
-        return dataclasses.replace(batch, events=events)
+            students = self._intern_students(connection, sealed)
+            refs = Refs(
+                {key: ref for key, (ref, _) in students.items()}, self._intern_courses(connection, courses)
+            )
+            if any(key is not canonical for key, (_, canonical) in students.items()):
+                batch = _under_canonical_keys(batch, students)
+                refs = self._refs(connection, batch)
+            self._interned = _Interned(connection, batch.events, refs)
+        return batch
 
     def commit(self, batch: Batch) -> Committed:
         # Sealing may need the key service; never while the transaction holds its locks.
         buried = [(letter, self._vault.seal(letter.payload)) for letter in batch.dead_letters]
         with self._session.connection() as connection:
-            refs = self._refs(connection, batch)
+            places = self._refs(connection, batch).places(batch.events)
+            self._interned = None
             with connection.transaction():
-                return self._merge_and_advance(connection, batch, refs, buried)
+                return self._merge_and_advance(connection, batch, places, buried)
 
     def probe(self, batch: Batch) -> None:
         batch = self.intern(batch)
         with self._session.connection() as connection:
-            refs = self._refs(connection, batch)
+            places = self._refs(connection, batch).places(batch.events)
             with connection.transaction(force_rollback=True):
-                self._merge(connection, batch.events, refs)
+                self._merge(connection, batch.events, places)
 
     def read(self, keys: Sequence[StateKey]) -> Mapping[StateKey, LedgerState]:
         parameters = {"students": [k.student_key for k in keys], "courses": [k.course_id for k in keys]}
@@ -190,29 +192,40 @@ class AuroraLedger:
             raise Fatal(msg)
         return row
 
-    def _intern_students(self, connection: Connection, sealed: Mapping[UUID, bytes]) -> Mapping[UUID, UUID]:
+    def _intern_students(
+        self, connection: Connection, sealed: Mapping[UUID, bytes]
+    ) -> Mapping[UUID, tuple[int, UUID]]:
         known = self._known_students(connection, sealed)
         missing = sealed.keys() - known.keys()
         if missing:
             parameters = {"keys": list(missing), "sealed": [sealed[key] for key in missing]}
             connection.execute(self._sql["new_students"], parameters)
             known = self._known_students(connection, sealed)
-        return {key: canonical for key, (_, canonical) in known.items()}
+        return known
 
-    def _intern_courses(self, connection: Connection, courses: set[str]) -> None:
-        missing = courses - self._known_courses(connection, courses).keys()
+    def _intern_courses(self, connection: Connection, courses: set[str]) -> Mapping[str, int]:
+        known = self._known_courses(connection, courses)
+        missing = courses - known.keys()
         if missing:
             connection.execute(self._sql["new_courses"], {"ids": list(missing)})
+            known = self._known_courses(connection, courses)
+        return known
 
     def _known_students(self, connection: Connection, keys: Iterable[UUID]) -> dict[UUID, tuple[int, UUID]]:
-        rows = connection.execute(self._sql["known_students"], {"keys": list(keys)}, binary=True).fetchall()
-        return {key: (ref, canonical) for key, ref, canonical in rows}
+        asked = list(keys)
+        # as the text of an array: psycopg would dump each key by itself, at four times the cost
+        array = "{" + ",".join([key.hex for key in asked]) + "}"
+        rows = connection.execute(self._sql["known_students"], {"keys": array}, binary=True).fetchall()
+        return {asked[at - 1]: (ref, canonical or asked[at - 1]) for at, ref, canonical in rows}
 
     def _known_courses(self, connection: Connection, ids: Iterable[str]) -> dict[str, int]:
         rows = connection.execute(self._sql["known_courses"], {"ids": list(ids)}, binary=True).fetchall()
         return dict(rows)
 
     def _refs(self, connection: Connection, batch: Batch) -> Refs:
+        interned = self._interned
+        if interned is not None and interned.connection is connection and interned.events is batch.events:
+            return interned.refs
         students = self._known_students(connection, {d.event.student_key for d in batch.events})
         courses = self._known_courses(connection, {d.event.course_id for d in batch.events})
         return Refs({key: ref for key, (ref, _) in students.items()}, courses)
@@ -221,13 +234,13 @@ class AuroraLedger:
         self,
         connection: Connection,
         batch: Batch,
-        refs: Refs,
+        places: Sequence[Place],
         buried: Sequence[tuple[DeadLetter, bytes]],
     ) -> Committed:
         connection.execute(self._sql["hold_erasures"], {"lock": ERASE_LOCK})
         seq, sub = self._one(connection, "lock_progress", {"source": batch.source})
-        rows = self._merge(connection, batch.events, refs)
-        done = Outcomes(batch, refs, rows, Position(int(seq), sub))
+        rows = self._merge(connection, batch.events, places)
+        done = Outcomes(batch, places, rows, Position(int(seq), sub))
         if done.unchanged:
             ords = {"ords": done.unchanged}
             done.classify(connection.execute(self._sql["classify"], ords, binary=True).fetchall())
@@ -250,14 +263,16 @@ class AuroraLedger:
         )
         return Committed(accounting, done.touched())
 
-    def _merge(self, connection: Connection, events: Sequence[Delivered], refs: Refs) -> list[Any]:
+    def _merge(
+        self, connection: Connection, events: Sequence[Delivered], places: Sequence[Place]
+    ) -> list[Any]:
         if not events:
             return []
         with connection.cursor(binary=True) as cursor:
             with cursor.copy(self._sql["stage"]) as copy:
                 copy.set_types(_STAGE_TYPES)
-                for order, delivered in enumerate(events):
-                    copy.write_row(_staged(order, delivered, refs))
+                for order, (place, delivered) in enumerate(zip(places, events, strict=True)):
+                    copy.write_row(_staged(order, place, delivered))
             return cursor.execute(self._sql["merge"]).fetchall()
 
     def _bury(
@@ -282,11 +297,27 @@ class AuroraLedger:
             )
 
 
-def _staged(order: int, delivered: Delivered, refs: Refs) -> tuple[Any, ...]:
+class _Interned(NamedTuple):
+    """What `intern` has just looked up, for the `commit` of the same events on the same connection."""
+
+    connection: Connection
+    events: Sequence[Delivered]
+    refs: Refs
+
+
+def _under_canonical_keys(batch: Batch, students: Mapping[UUID, tuple[int, UUID]]) -> Batch:
+    events = [
+        d._replace(event=msgspec.structs.replace(d.event, student_key=students[d.event.student_key][1]))
+        for d in batch.events
+    ]
+    return dataclasses.replace(batch, events=events)
+
+
+def _staged(order: int, place: Place, delivered: Delivered) -> tuple[Any, ...]:
     event, register = delivered.event, delivered.register
     return (
         order,
-        *refs.of(delivered.key),
+        *place,
         register.key,
         register.check,
         event.score,
