@@ -171,7 +171,8 @@ class RedisProjection:
         return told.decode() if isinstance(told, bytes) else told
 
     def _key(self, key: StateKey) -> bytes:
-        return self._prefix + key.student_key.bytes + _short(key.course_id)
+        student_key, course_id = key
+        return self._prefix + student_key.int.to_bytes(16) + _short(course_id)
 
     def _marker(self, source: Source) -> str:
         return self._marker_prefix + source

@@ -84,7 +84,9 @@ def event_mapper(spec: str, columns: Sequence[str], *, typed: bool) -> ToEvent:
     def to_event(row: Row) -> dict[str, object]:
         event: dict[str, object] = {}
         for field, column, make in flat:
-            value = make(row if column is None else row.get(column, _ABSENT))
+            value = row if column is None else row.get(column, _ABSENT)
+            if make is not None:
+                value = make(value)
             if value is not _ABSENT:
                 event[field] = value
         return event
@@ -108,10 +110,10 @@ def _right_sides(spec: str, problems: list[str]) -> dict[str, str]:
 
 
 class _Take(NamedTuple):
-    """What makes a field: of one column's value, or where that is None of the whole row."""
+    """What makes a field: of one column's value, or where that is None of the whole row; as it is without."""
 
     column: str | None
-    make: Callable[[Any], object]
+    make: Callable[[Any], object] | None
 
 
 def _take(field: str, side: str | None, columns: Sequence[str], *, typed: bool) -> _Take:
@@ -119,17 +121,22 @@ def _take(field: str, side: str | None, columns: Sequence[str], *, typed: bool) 
     if columns.count(name) > 1:
         raise ValueError(f"the file has more than one column '{name}'")
     if name in columns or (side is None and field in OPTIONAL):
-        return _Take(name, partial(_from_json, field) if typed else _remembered(field))
+        return _Take(name, partial(_from_json, field) if typed else _from_cells(field))
     if side is None:
         raise ValueError(f"no such column; say where it comes from ({field}=...)")
     text, convert = _text(field, side, columns), _remembered(field)
     return _Take(None, lambda row: convert(text(row)))
 
 
+def _from_cells(field: str) -> Callable[[Any], object] | None:
+    """Cells repeat, scores and dates a thousand times a file; a name that must be there goes on as it is."""
+    if field in REQUIRED and field not in _NUMBERS | _TIMES:
+        return None
+    return _remembered(field)
+
+
 def _remembered(field: str) -> Callable[[Any], object]:
-    """Cells repeat: scores, maxima and dates a thousand times a file. Names of students are told at once."""
-    convert = partial(_from_cell, field)
-    return lru_cache(_CELLS)(convert) if field in _NUMBERS | _TIMES else convert
+    return lru_cache(_CELLS)(partial(_from_cell, field))
 
 
 def _text(field: str, side: str, columns: Sequence[str]) -> Callable[[Row], str]:

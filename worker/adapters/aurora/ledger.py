@@ -93,12 +93,10 @@ class AuroraLedger:
         sealed = {d.event.student_key: d.event.sealed_id for d in batch.events}
         courses = {d.event.course_id for d in batch.events}
         with self._session.connection() as connection:
-            students = self._intern_students(connection, sealed)
-            refs = Refs(
-                {key: ref for key, (ref, _) in students.items()}, self._intern_courses(connection, courses)
-            )
-            if any(key is not canonical for key, (_, canonical) in students.items()):
-                batch = _under_canonical_keys(batch, students)
+            known, aliases = self._intern_students(connection, sealed)
+            refs = Refs(known, self._intern_courses(connection, courses))
+            if aliases:
+                batch = _under_canonical_keys(batch, aliases)
                 refs = self._refs(connection, batch)
             self._interned = _Interned(connection, batch.events, refs)
         return batch
@@ -192,13 +190,11 @@ class AuroraLedger:
             raise Fatal(msg)
         return row
 
-    def _intern_students(
-        self, connection: Connection, sealed: Mapping[UUID, bytes]
-    ) -> Mapping[UUID, tuple[int, UUID]]:
+    def _intern_students(self, connection: Connection, sealed: Mapping[UUID, bytes]) -> "_Known":
         known = self._known_students(connection, sealed)
-        missing = sealed.keys() - known.keys()
-        if missing:
-            parameters = {"keys": list(missing), "sealed": [sealed[key] for key in missing]}
+        if len(known.refs) < len(sealed):
+            missing = list(sealed.keys() - known.refs.keys())
+            parameters = {"keys": missing, "sealed": [sealed[key] for key in missing]}
             connection.execute(self._sql["new_students"], parameters)
             known = self._known_students(connection, sealed)
         return known
@@ -211,12 +207,13 @@ class AuroraLedger:
             known = self._known_courses(connection, courses)
         return known
 
-    def _known_students(self, connection: Connection, keys: Iterable[UUID]) -> dict[UUID, tuple[int, UUID]]:
+    def _known_students(self, connection: Connection, keys: Iterable[UUID]) -> "_Known":
         asked = list(keys)
         # as the text of an array: psycopg would dump each key by itself, at four times the cost
         array = "{" + ",".join([key.hex for key in asked]) + "}"
         rows = connection.execute(self._sql["known_students"], {"keys": array}, binary=True).fetchall()
-        return {asked[at - 1]: (ref, canonical or asked[at - 1]) for at, ref, canonical in rows}
+        refs = {asked[at - 1]: ref for at, ref, _ in rows}
+        return _Known(refs, {asked[at - 1]: other for at, _, other in rows if other is not None})
 
     def _known_courses(self, connection: Connection, ids: Iterable[str]) -> dict[str, int]:
         rows = connection.execute(self._sql["known_courses"], {"ids": list(ids)}, binary=True).fetchall()
@@ -228,7 +225,7 @@ class AuroraLedger:
             return interned.refs
         students = self._known_students(connection, {d.event.student_key for d in batch.events})
         courses = self._known_courses(connection, {d.event.course_id for d in batch.events})
-        return Refs({key: ref for key, (ref, _) in students.items()}, courses)
+        return Refs(students.refs, courses)
 
     def _merge_and_advance(
         self,
@@ -305,9 +302,18 @@ class _Interned(NamedTuple):
     refs: Refs
 
 
-def _under_canonical_keys(batch: Batch, students: Mapping[UUID, tuple[int, UUID]]) -> Batch:
+class _Known(NamedTuple):
+    """The references of the students that exist, and the canonical key of those known under another one."""
+
+    refs: dict[UUID, int]
+    aliases: dict[UUID, UUID]
+
+
+def _under_canonical_keys(batch: Batch, aliases: Mapping[UUID, UUID]) -> Batch:
     events = [
-        d._replace(event=msgspec.structs.replace(d.event, student_key=students[d.event.student_key][1]))
+        d._replace(event=msgspec.structs.replace(d.event, student_key=aliases[d.event.student_key]))
+        if d.event.student_key in aliases
+        else d
         for d in batch.events
     ]
     return dataclasses.replace(batch, events=events)
