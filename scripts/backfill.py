@@ -6,9 +6,11 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from scripts.backfilling.inputs import LANES, Input, Reading, find, inspect
 from scripts.backfilling.lanes import Quiet, Stopped, pause_of
@@ -30,6 +32,16 @@ _STUDENTS = 1 << 17
 _EVENTS = 2_000
 _SWITCH_SECONDS = 0.0005
 _MANIFEST = "backfill-manifest.json"
+
+
+class _Plan(NamedTuple):
+    """Which files, how they are read, and where is kept what becomes of them."""
+
+    inputs: Sequence[Input]
+    reading: Reading
+    identity: Identity
+    manifest: Manifest
+    rejects: Path | None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,38 +97,45 @@ def work(run: Run, given: argparse.Namespace) -> None:
     paths = find(given.files)
     identity = wiring.identity(settings, _STUDENTS)
     realm = given.realm or settings.realm
-    reading = Reading(("stream " if given.via_stream else "") + given.columns, realm, identity.kid)
+    reading = Reading(given.columns, realm, identity.kid, "stream" if given.via_stream else "ledger")
     run.show.say(f"looking at {len(paths):,} file{'s' if len(paths) > 1 else ''}")
-    inputs = {reading.sources(found)[0]: found for found in _inspected(paths, given.columns)}
+    inspected = _inspected(paths, given.columns)
+    inputs = list({found.sha256: found for found in inspected}.values())
     manifest = Manifest(given.manifest or given.report.parent / _MANIFEST, keeps=not run.dry_run)
-    way = _way(run, given, settings, identity, manifest)
+    with _way(run, given, settings, identity, manifest) as way:
+        entries = _taken(run, _Plan(inputs, reading, identity, manifest, given.rejects), way)
+        _report(run, entries, straight=isinstance(way, Straight))
+
+
+def _taken(run: Run, plan: _Plan, way: Way) -> list[Entry]:
     entries: list[Entry] = []
-    started = time.monotonic()
-    moved = 0
-    with run.show.progress("rows", sum(found.lines for found in inputs.values())) as advance:
-        for found in inputs.values():
-            sources = reading.sources(found)
-            entry = manifest.entry(sources[0], found.path, datetime.now(UTC), found.lines)
+    started, moved = time.monotonic(), 0
+    with run.show.progress("rows", sum(found.lines for found in plan.inputs)) as advance:
+        for found in plan.inputs:
+            sources = plan.reading.sources(found)
+            entry = plan.manifest.entry(sources[0], found.path, datetime.now(UTC), found.lines)
             entries.append(entry)
             if way.done(sources, entry):
                 run.show.say(f"{found.path}: done already")
                 advance(found.lines)
                 continue
-            manifest.save()
-            rejects = Rejects(found.path, given.rejects, keeps=not run.dry_run)
-            rows = decode(found.path, given.columns, Edge(identity, realm, entry.arrived_at))
+            plan.manifest.save()
+            rejects = Rejects(found.path, plan.rejects, keeps=not run.dry_run)
+            rows = decode(
+                found.path, plan.reading.columns, Edge(plan.identity, plan.reading.realm, entry.arrived_at)
+            )
             try:
                 way.take(File(sources, rows, entry, rejects, advance))
             except Stopped:
                 break
             finally:
                 rejects.close()
-                manifest.save()
+                plan.manifest.save()
             moved += entry.read
             if entry.rejected:
                 run.show.say(_told(entry, rejects, dry_run=run.dry_run))
     run.report.figure("rows per second", moved / max(1e-9, time.monotonic() - started))
-    _report(run, entries, straight=isinstance(way, Straight))
+    return entries
 
 
 def _inspected(paths: Sequence[Path], columns: str) -> list[Input]:
@@ -130,22 +149,31 @@ def _inspected(paths: Sequence[Path], columns: str) -> list[Input]:
     return [inspect(path) for path in paths]
 
 
+@contextmanager
 def _way(
     run: Run, given: argparse.Namespace, settings: Settings, identity: Identity, manifest: Manifest
-) -> Way:
-    if run.dry_run:
-        return Nowhere(None if given.via_stream else wiring.ledger(settings), run.stopping)
-    if given.via_stream:
-        producer, delays = wiring.producer(settings), Backoff().delays(random.Random())
-        return OverStream(producer, given.rate, manifest, run.stopping, delays)
-    worlds = [wiring_jobs.world(settings, Quiet(), pause_of(run.stopping)) for _ in range(LANES)]
-    closed = close_finished(worlds[0].ledger, worlds[0].projection).closed
-    run.report.figure("sources of earlier jobs closed", len(closed))
-    policy = wiring.policy(settings)
-    policy = dataclasses.replace(policy, limits=Limits(given.transaction, given.transaction))
-    # A lane that hears from its server waits at most so long for the thread that is computing.
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    return Straight(worlds, Decoder(identity, settings.realm), policy, run.stopping)
+) -> Iterator[Way]:
+    with ExitStack() as held:
+        if given.via_stream and run.dry_run:
+            yield Nowhere(None, run.stopping)
+        elif run.dry_run:
+            yield Nowhere(held.enter_context(closing(wiring.ledger(settings))), run.stopping)
+        elif given.via_stream:
+            producer, delays = wiring.producer(settings), Backoff().delays(random.Random())
+            yield OverStream(producer, given.rate, manifest, run.stopping, delays)
+        else:
+            worlds = [wiring_jobs.world(settings, Quiet(), pause_of(run.stopping)) for _ in range(LANES)]
+            for world in worlds:
+                held.callback(world.ledger.close)
+                held.callback(world.projection.close)
+            closed = close_finished(worlds[0].ledger, worlds[0].projection).closed
+            run.report.figure("sources of earlier jobs closed", len(closed))
+            limits = Limits(given.transaction, given.transaction)
+            policy = dataclasses.replace(wiring.policy(settings), limits=limits)
+            # A lane that hears from its server waits at most so long for the thread that is computing.
+            held.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(_SWITCH_SECONDS)
+            yield Straight(worlds, Decoder(identity, settings.realm), policy, run.stopping)
 
 
 def _told(entry: Entry, rejects: Rejects, *, dry_run: bool) -> str:
@@ -173,7 +201,9 @@ def _report(run: Run, entries: Sequence[Entry], *, straight: bool) -> None:
     if read:
         report.verdict("some rows are events", good=accepted > 0, detail=f"{accepted:,} of {read:,}")
     if straight:
-        outcomes = sum((Counter(entry.outcomes) for entry in finished), Counter[str]())
+        outcomes = Counter[str]()
+        for entry in finished:
+            outcomes.update(entry.outcomes)
         for outcome, count in outcomes.items():
             report.figure(outcome.replace("_", "-"), count)
         # Only a transaction whose answer was lost is made again; what it had done is redelivered then.

@@ -36,15 +36,16 @@ class Input(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What beside the bytes decides which events a file gives."""
+    """What beside the bytes decides which events a file gives, and where they go: ledger or stream."""
 
     columns: str
     realm: str
     kid: str
+    way: str = "ledger"
 
     def sources(self, found: Input) -> list[str]:
         """The source of each lane of a file."""
-        how = (self.columns, self.realm, self.kid, str(REVISION_OF_NORMALISER))
+        how = (*self, str(REVISION_OF_NORMALISER))
         digest = hashlib.blake2b(length_prefixed(*(part.encode() for part in how)), digest_size=6).hexdigest()
         return [f"file:{found.sha256}:{lane + 1}of{found.lanes}-{digest}" for lane in range(found.lanes)]
 
