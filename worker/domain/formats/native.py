@@ -113,10 +113,9 @@ def canonical(
         Poison: a rule between fields is broken, or a time lies out of range.
     """
     student_key, sealed = _student(native, sealed_id, identity, realm)
-    graded_at = native.occurred_at if native.graded_at is None else native.graded_at
-    for name, moment in (("occurred_at", native.occurred_at), ("graded_at", graded_at)):
-        if not EPOCH <= moment <= arrived_at + MAX_AHEAD:
-            raise Poison(Reason.TIME_OUT_OF_RANGE, name)
+    latest = arrived_at + MAX_AHEAD
+    occurred_at = _moment("occurred_at", native.occurred_at, latest)
+    graded_at = occurred_at if native.graded_at is None else _moment("graded_at", native.graded_at, latest)
     score, max_score = _scores(native)
     return ScoreEvent(
         student_key=student_key,
@@ -125,8 +124,8 @@ def canonical(
         item_id=native.item_id,
         score=score,
         max_score=max_score,
-        occurred_at=native.occurred_at.astimezone(UTC),
-        graded_at=graded_at.astimezone(UTC),
+        occurred_at=occurred_at,
+        graded_at=graded_at,
         attempt=native.attempt,
         event_id=native.event_id,
         kind=Kind.VOIDED if native.kind == "voided" else Kind.SCORED,
@@ -168,6 +167,12 @@ def _student(
     if native.student_id is None:
         raise Poison(Reason.MISSING_FIELD, "student_id")
     return identity.identify(native.student_id, realm)
+
+
+def _moment(name: str, moment: datetime, latest: datetime) -> datetime:
+    if not EPOCH <= moment <= latest:
+        raise Poison(Reason.TIME_OUT_OF_RANGE, name)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def _scores(native: NativeEvent) -> tuple[float | None, float]:
