@@ -31,7 +31,7 @@ from worker.stream.retrying import Backoff
 
 _STUDENTS = 1 << 17
 _EVENTS = 2_000
-_SWITCH_SECONDS = 0.0005
+_SWITCH_SECONDS = 0.001
 _YOUNG_OBJECTS = 500_000
 _MANIFEST = "backfill-manifest.json"
 

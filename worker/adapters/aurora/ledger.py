@@ -203,7 +203,10 @@ class AuroraLedger:
         known = self._known_students(connection, sealed)
         if len(known.refs) < len(sealed):
             missing = list(sealed.keys() - known.refs.keys())
-            parameters = {"keys": missing, "sealed": [sealed[key] for key in missing]}
+            parameters = {
+                "keys": _array(key.hex for key in missing),
+                "sealed": _array('"\\\\x' + sealed[key].hex() + '"' for key in missing),
+            }
             connection.execute(self._sql["new_students"], parameters)
             known = self._known_students(connection, sealed)
         return known
@@ -218,9 +221,8 @@ class AuroraLedger:
 
     def _known_students(self, connection: Connection, keys: Iterable[UUID]) -> "_Known":
         asked = list(keys)
-        # as the text of an array: psycopg would dump each key by itself, at four times the cost
-        array = "{" + ",".join([key.hex for key in asked]) + "}"
-        rows = connection.execute(self._sql["known_students"], {"keys": array}, binary=True).fetchall()
+        array = {"keys": _array(key.hex for key in asked)}
+        rows = connection.execute(self._sql["known_students"], array, binary=True).fetchall()
         refs = {asked[at - 1]: ref for at, ref, _ in rows}
         return _Known(refs, {asked[at - 1]: other for at, _, other in rows if other is not None})
 
@@ -309,6 +311,11 @@ class _Interned(NamedTuple):
     connection: Connection
     events: Sequence[Delivered]
     refs: Refs
+
+
+def _array(elements: Iterable[str]) -> str:
+    """The text of an array; psycopg would dump each element by itself, at four times the cost."""
+    return "{" + ",".join(elements) + "}"
 
 
 class _Known(NamedTuple):
