@@ -130,6 +130,9 @@ class ClassStore(Protocol):
     def put(self, kind: str, course_id: str, body: bytes) -> None:
         """Keep it for an hour."""
 
+    def drop(self, kind: str, courses: Sequence[str]) -> None:
+        """Forget what was put of these courses: somebody in it was erased."""
+
     def want(self, course_id: str) -> None:
         """Somebody looks at this course now."""
 

@@ -23,6 +23,7 @@ from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
 from worker.domain.window import NOTHING, Attempt, Version
 from worker.ports import (
+    DELETIONS,
     Batch,
     Committed,
     DeadLetter,
@@ -150,7 +151,7 @@ class AuroraLedger:
 
     def floors(self) -> Mapping[Source, Position]:
         with self._session.connection() as connection:
-            rows = connection.execute(self._sql["floors"]).fetchall()
+            rows = connection.execute(self._sql["floors"], {"deletions": DELETIONS}).fetchall()
         return {row[0]: Position(int(row[1]), row[2]) for row in rows}
 
     def progress(self) -> Mapping[Source, Progress]:
@@ -217,6 +218,8 @@ class AuroraLedger:
         if done.unchanged:
             ords = {"ords": done.unchanged}
             done.classify(connection.execute(self._sql["classify"], ords, binary=True).fetchall())
+        if done.erased:
+            connection.execute(self._sql["refused"], {"ords": done.erased})
         untouched = done.unbumped_refs
         if untouched:
             lists = {"courses": [c for c, _ in untouched], "students": [s for _, s in untouched]}

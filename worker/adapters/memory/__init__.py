@@ -11,20 +11,24 @@ from worker.adapters.memory.edges import (
     MemoryProducer,
     MemoryVault,
 )
+from worker.adapters.memory.erasing import MemoryErasing
 from worker.adapters.memory.leases import MemoryLeases
 from worker.adapters.memory.ledger import MemoryLedger
 from worker.adapters.memory.projection import MemoryProjection
 from worker.adapters.memory.records import MemoryRecords
+from worker.adapters.memory.retaining import MemoryRetaining
 
 __all__ = [
     "MemoryCheckpointer",
     "MemoryClasses",
     "MemoryDisclosures",
+    "MemoryErasing",
     "MemoryLeases",
     "MemoryLedger",
     "MemoryMetrics",
     "MemoryProducer",
     "MemoryProjection",
     "MemoryRecords",
+    "MemoryRetaining",
     "MemoryVault",
 ]

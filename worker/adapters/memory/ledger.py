@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from worker.domain.event import Kind, Register, ScoreEvent, micros, order_of, ra
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Attempt, Version
 from worker.ports import (
+    DELETIONS,
     Batch,
     Committed,
     DeadLetter,
@@ -46,7 +48,15 @@ class MemoryLedger:
         self.away = False
         self.refused: set[str] = set()
         self.aliases: dict[UUID, UUID] = {}
+        self.sealed: dict[UUID, bytes] = {}
+        """The sealed id that came with each student at first."""
         self.tombstones: dict[UUID, set[str]] = {}
+        self.lifted: dict[UUID, set[str]] = {}
+        """The courses of tombstones that were lifted."""
+        self.refused_until: dict[UUID, datetime] = {}
+        self.horizons: dict[str | None, datetime] = {}
+        """By course, None for all of them: what was graded before is refused."""
+        self.deletions = 0
         self.dead_letters: dict[tuple[Source, Position, int], DeadLetter] = {}
         self._rows: dict[StateKey, dict[int, _Row]] = {}
         self._versions: dict[StateKey, Version] = {}
@@ -73,6 +83,8 @@ class MemoryLedger:
             )
             for d in batch.events
         ]
+        for delivered in events:
+            self.sealed.setdefault(delivered.event.student_key, delivered.event.sealed_id)
         return dataclasses.replace(batch, events=events)
 
     def commit(self, batch: Batch) -> Committed:
@@ -123,9 +135,8 @@ class MemoryLedger:
 
     def erased(self) -> Iterable[StateKey]:
         self._reach()
-        return [
-            StateKey(student, course) for student, courses in self.tombstones.items() for course in courses
-        ]
+        found = [*self.tombstones.items(), *self.lifted.items()]
+        return [StateKey(student, course) for student, courses in found for course in courses]
 
     def advance_floor(self, source: Source, position: Position) -> None:
         self._reach()
@@ -134,7 +145,8 @@ class MemoryLedger:
 
     def floors(self) -> Mapping[Source, Position]:
         self._reach()
-        return {source: progress.projected for source, progress in self._progress.items()}
+        found = {source: progress.projected for source, progress in self._progress.items()}
+        return {**found, DELETIONS: Position(self.deletions)} if self.deletions else found
 
     def progress(self) -> Mapping[Source, Progress]:
         self._reach()
@@ -182,6 +194,10 @@ class MemoryLedger:
         event, register = delivered.event, delivered.register
         if event.student_key in self.tombstones:
             self._bury(source, _letter(delivered, Reason.ERASED))
+            until = self.refused_until.get(event.student_key, event.graded_at)
+            self.refused_until[event.student_key] = max(until, event.graded_at)
+            return Outcome.ERASED
+        if self._refuses(event):
             return Outcome.ERASED
         rows = self._rows.setdefault(delivered.key, {})
         row, mine = rows.get(register.key), _Row(event, register)
@@ -201,6 +217,27 @@ class MemoryLedger:
             if held is not None:
                 held.append(mine.attempt)
         return Outcome.APPLIED if row is None else Outcome.REVISED
+
+    def _refuses(self, event: ScoreEvent) -> bool:
+        until = self.refused_until.get(event.student_key)
+        horizons = (self.horizons.get(None), self.horizons.get(event.course_id))
+        return (until is not None and event.graded_at <= until) or any(
+            horizon is not None and event.graded_at < horizon for horizon in horizons
+        )
+
+    def delete(self, key: StateKey, before: datetime | None = None) -> list[ScoreEvent]:
+        """Take a state out; or with `before` the attempts graded earlier, raising its version."""
+        with self._lock:
+            rows = self._rows.get(key, {})
+            gone = {
+                at: row.event for at, row in rows.items() if before is None or row.event.graded_at < before
+            }
+            self._rows[key] = {at: row for at, row in rows.items() if at not in gone}
+            if before is None:
+                self._versions.pop(key, None)
+            elif gone:
+                self._bump(key)
+            return list(gone.values())
 
     def _bump(self, key: StateKey) -> None:
         version = self._versions.get(key)
