@@ -140,7 +140,7 @@ def _confirm(arguments: argparse.Namespace, warning: str, word: str) -> None:
 
 SCRIPT = Script(
     name="erase",
-    summary="Erases one student everywhere, so that no replay brings them back; or holds a record against it.",
+    summary="Erases one student everywhere, so that no replay brings them back; or holds a record.",
     examples=(
         "python -m scripts.erase --student-id-file id.txt --dry-run",
         "python -m scripts.erase --student-id-file id.txt --by 'the registrar' --reason 'request 2026-17'",

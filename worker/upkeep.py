@@ -4,7 +4,7 @@ The same rules as in `worker.ports`: errors are those of `worker.domain.errors`,
 same contract tests as its in-memory twin. All of them are synchronous and belong to one thread at a time.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -104,8 +104,8 @@ class Erasing(Protocol):
     def remains(self, key: UUID) -> Mapping[str, int]:
         """What is left of the student, by kind; all zero but for the tombstone once the erasure is done."""
 
-    def letters(self, page: int) -> Iterator[Sequence[Letter]]:
-        """All dead letters, in pages each read when asked for."""
+    def letters(self, after: LetterPlace | None, page: int) -> Sequence[Letter]:
+        """The next dead letters in the order of their places; none at the end."""
 
     def count_letters(self) -> int:
         """How many dead letters are stored."""

@@ -192,6 +192,16 @@ WHERE (c.course_ref, c.student_ref) > (%(course_ref)s, %(student_ref)s)
 ORDER BY c.course_ref, c.student_ref
 LIMIT %(page)s
 
+-- name: count_states
+SELECT count(*) FROM course_scores
+
+-- name: states_of
+SELECT s.student_key, o.course_id
+FROM students s
+JOIN course_scores c USING (student_ref)
+JOIN courses o USING (course_ref)
+WHERE s.student_key = ANY (%(students)s::uuid[])
+
 -- name: erased
 -- Those whose tombstone was lifted too: their states may come back without a row.
 SELECT s.student_key, course_id

@@ -5,7 +5,7 @@ what only has to become true (disclosures, publications, the sealed id) follows 
 repeated.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -94,19 +94,14 @@ class AuroraErasing:
             "tombstones": tombstones,
         }
 
-    def letters(self, page: int) -> Iterator[Sequence[Letter]]:
-        place = LetterPlace("", Position(-1, -1), -2)
-        while True:
-            found = [
-                Letter(LetterPlace(source, Position(int(seq), sub), number), payload, expires_at)
-                for source, seq, sub, number, payload, expires_at in self._rows(
-                    "letters", page=page, **_place(place)
-                )
-            ]
-            if not found:
-                return
-            yield found
-            place = found[-1].place
+    def letters(self, after: LetterPlace | None, page: int) -> Sequence[Letter]:
+        start = after or LetterPlace("", Position(-1, -1), -2)
+        return [
+            Letter(LetterPlace(source, Position(int(seq), sub), number), payload, expires_at)
+            for source, seq, sub, number, payload, expires_at in self._rows(
+                "letters", page=page, **_place(start)
+            )
+        ]
 
     def count_letters(self) -> int:
         return int(self._rows("count_letters")[0][0])

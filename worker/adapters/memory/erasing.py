@@ -1,6 +1,6 @@
 """The Erasing port over the twins of ledger, disclosures and publications."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -118,15 +118,15 @@ class MemoryErasing:
             "tombstones": int(key in self.ledger.tombstones),
         }
 
-    def letters(self, page: int) -> Iterator[Sequence[Letter]]:
+    def letters(self, after: LetterPlace | None, page: int) -> Sequence[Letter]:
+        self.ledger.current()
         expires_at = datetime.now(UTC) + _LIFE
         found = [
             Letter(LetterPlace(*place), self._vault.seal(letter.payload), expires_at)
             for place, letter in sorted(self.ledger.dead_letters.items())
+            if after is None or place > after
         ]
-        for start in range(0, len(found), page):
-            self.ledger.current()
-            yield found[start : start + page]
+        return found[:page]
 
     def count_letters(self) -> int:
         return len(self.ledger.dead_letters)

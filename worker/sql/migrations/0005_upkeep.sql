@@ -45,8 +45,7 @@ CREATE TABLE epochs (
     raised_at   timestamptz NOT NULL DEFAULT now()
 );
 
--- The courses of one student, the students of one disclosure, the pseudonyms of one student.
-CREATE INDEX IF NOT EXISTS course_scores_student ON course_scores (student_ref);
+-- The students of one disclosure, the pseudonyms of one student.
 CREATE INDEX disclosed_students_rows ON disclosed_students (chain, number);
 CREATE INDEX student_keys_refs ON student_keys (student_ref);
 
