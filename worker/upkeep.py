@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from worker.domain.position import Position
+from worker.domain.window import Version
 from worker.ports import Source, StateKey
 
 
@@ -184,6 +185,32 @@ class Retaining(Protocol):
 
     def forget_courses(self, purged_before: datetime) -> int:
         """Empty the courses of tombstones purged so long ago that no state can come back; of how many."""
+
+    def close(self) -> None:
+        """Give the connection back; the next use opens another."""
+
+
+class Entry(NamedTuple):
+    """One row of the ledger as it stands: an attempt, or the void of one, and the version of its state."""
+
+    course_id: str
+    version: Version
+    key: int
+    item_id: str
+    score: float | None
+    max_score: float
+    occurred_at: datetime
+    graded_at: datetime
+    voided: bool
+    source: str
+    revision: int
+
+
+class Dossiers(Protocol):
+    """One student's whole record. Any method may raise LedgerUnavailable."""
+
+    def dossier(self, key: UUID) -> Sequence[Entry]:
+        """Every row of the student, of one snapshot of the writer, by course, time and key."""
 
     def close(self) -> None:
         """Give the connection back; the next use opens another."""

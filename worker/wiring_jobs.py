@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from worker import wiring
 from worker.adapters.aurora.disclosures import AuroraDisclosures
+from worker.adapters.aurora.dossiers import AuroraDossiers
 from worker.adapters.aurora.erasing import AuroraErasing
 from worker.adapters.aurora.retaining import AuroraRetaining
 from worker.adapters.redis_classes import RedisClasses
@@ -18,7 +19,7 @@ from worker.reads import ClassStore, DisclosureLog
 from worker.settings import Settings
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, World
-from worker.upkeep import Erasing, Retaining
+from worker.upkeep import Dossiers, Erasing, Retaining
 
 
 def world(settings: Settings, metrics: Metrics, pause: Pause) -> World:
@@ -41,6 +42,7 @@ class Office(NamedTuple):
     projection: Projection
     erasing: Erasing
     retaining: Retaining
+    dossiers: Dossiers
     disclosures: DisclosureLog
     classes: ClassStore
     identity: Identity
@@ -53,6 +55,7 @@ class Office(NamedTuple):
             self.projection,
             self.erasing,
             self.retaining,
+            self.dossiers,
             self.disclosures,
             self.classes,
         ):
@@ -73,6 +76,7 @@ def office(settings: Settings) -> Office:
         wiring.projection(settings, epoch),
         AuroraErasing(conninfo),
         AuroraRetaining(conninfo),
+        AuroraDossiers(conninfo),
         AuroraDisclosures(conninfo),
         RedisClasses(wiring.redis_url(settings), epoch),
         wiring.identity(settings),

@@ -9,12 +9,14 @@ import pytest
 
 from tests.conftest import IDENTITY, NOW, batch, minutes, score_event
 from worker.adapters.aurora.disclosures import AuroraDisclosures
+from worker.adapters.aurora.dossiers import AuroraDossiers
 from worker.adapters.aurora.erasing import AuroraErasing
 from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.aurora.records import AuroraRecords
 from worker.adapters.aurora.retaining import AuroraRetaining
 from worker.adapters.memory import (
     MemoryDisclosures,
+    MemoryDossiers,
     MemoryErasing,
     MemoryLedger,
     MemoryRecords,
@@ -28,7 +30,7 @@ from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
 from worker.ports import DELETIONS, DeadLetter, Ledger, StateKey
 from worker.reads import Disclosure, DisclosureLog, Records
-from worker.upkeep import Erasing, OnHold, Retaining
+from worker.upkeep import Dossiers, Erasing, OnHold, Retaining
 
 ADA, BEN = (IDENTITY.identify(student, "default") for student in ("ada", "ben"))
 DAY = timedelta(days=1)
@@ -331,3 +333,24 @@ def test_an_outage_is_told_as_such() -> None:
     for call in away:
         with pytest.raises(LedgerUnavailable):
             call()
+
+
+def test_a_dossier_is_every_row_of_the_student(request: pytest.FixtureRequest, world: World) -> None:
+    void = score_event("ada", attempt=2, void=True, graded=NOW + minutes(1))
+    world.deliver(
+        score_event("ada", "biology"), score_event("ada", attempt=2), score_event("ben"), sequence=1
+    )
+    world.deliver(void, score_event("ada"), sequence=2)
+    if isinstance(world.ledger, MemoryLedger):
+        dossiers: Dossiers = MemoryDossiers(world.ledger)
+    else:
+        dsn = request.getfixturevalue("database")
+        dossiers = AuroraDossiers(lambda: dsn)
+    found = dossiers.dossier(ADA.student_key)
+    dossiers.close()
+    assert [entry.course_id for entry in found] == ["algebra", "algebra", "biology"]
+    assert sorted((entry.voided, entry.revision) for entry in found) == [(False, 0), (False, 0), (True, 1)]
+    states = world.ledger.read([StateKey(ADA.student_key, course) for course in ("algebra", "biology")])
+    assert {entry.version for entry in found} == {state.version for state in states.values()}
+    assert dossiers.dossier(UUID(int=5)) == []
+    dossiers.close()

@@ -5,6 +5,7 @@ They serve unit tests, which need no server then, and show in few lines what a p
 
 from worker.adapters.memory.classes import MemoryClasses
 from worker.adapters.memory.disclosures import MemoryDisclosures
+from worker.adapters.memory.dossiers import MemoryDossiers
 from worker.adapters.memory.edges import (
     MemoryCheckpointer,
     MemoryMetrics,
@@ -22,6 +23,7 @@ __all__ = [
     "MemoryCheckpointer",
     "MemoryClasses",
     "MemoryDisclosures",
+    "MemoryDossiers",
     "MemoryErasing",
     "MemoryLeases",
     "MemoryLedger",

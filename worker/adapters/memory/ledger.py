@@ -169,6 +169,12 @@ class MemoryLedger:
                 at: (row.event, row.revision) for at, row in rows.items() if row.event.kind is Kind.SCORED
             }
 
+    def rows(self, key: StateKey) -> Mapping[int, tuple[ScoreEvent, int]]:
+        """The same with the voids."""
+        self._reach()
+        with self._lock:
+            return {at: (row.event, row.revision) for at, row in self._rows.get(key, {}).items()}
+
     def current(self) -> Mapping[StateKey, Version]:
         """Every state's version."""
         self._reach()
