@@ -4,7 +4,7 @@ The same rules as in `worker.ports`: errors are those of `worker.domain.errors`,
 same contract tests as its in-memory twin. All of them are synchronous and belong to one thread at a time.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -211,6 +211,45 @@ class Dossiers(Protocol):
 
     def dossier(self, key: UUID) -> Sequence[Entry]:
         """Every row of the student, of one snapshot of the writer, by course, time and key."""
+
+    def close(self) -> None:
+        """Give the connection back; the next use opens another."""
+
+
+class Epochs(Protocol):
+    """A new beginning after PostgreSQL was restored. Any method may raise LedgerUnavailable."""
+
+    def others(self) -> int:
+        """How many other sessions of this product are connected: workers, the API, jobs."""
+
+    def present(self) -> int:
+        """The epoch of the ledger now."""
+
+    def raised_for(self, restored_to: datetime) -> int | None:
+        """The epoch that was begun for this restore; None where none was."""
+
+    def begin(self, epoch: int, restored_to: datetime, by: str) -> None:
+        """Begin an epoch, greater than the present one, once for each restore.
+
+        Raises:
+            Fatal: it is not greater, or one was begun for this restore.
+        """
+
+    def accept(self, checkpoints: Mapping[Source, Position]) -> Mapping[Source, Position]:
+        """Let sources go on at their checkpoints; for those that moved, how far the ledger is."""
+
+    def close(self) -> None:
+        """Give the connection back; the next use opens another."""
+
+
+class PastEpochs(Protocol):
+    """What stands in Redis under each epoch. Any method may raise ProjectionUnavailable."""
+
+    def count(self, advance: Callable[[int], None]) -> Mapping[int, int]:
+        """Keys by epoch; `advance` is told how many were looked at."""
+
+    def drop_all_but(self, epoch: int, advance: Callable[[int], None]) -> int:
+        """Remove what stands under any other epoch; how many keys it were."""
 
     def close(self) -> None:
         """Give the connection back; the next use opens another."""

@@ -5,21 +5,25 @@ the other. It waits out outages as a shard does; only its pause is its own, beca
 Ctrl-C during an outage must not wait for the end of it.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from worker import wiring
 from worker.adapters.aurora.disclosures import AuroraDisclosures
 from worker.adapters.aurora.dossiers import AuroraDossiers
+from worker.adapters.aurora.epochs import AuroraEpochs
 from worker.adapters.aurora.erasing import AuroraErasing
 from worker.adapters.aurora.retaining import AuroraRetaining
+from worker.adapters.leases import DynamoLeases
 from worker.adapters.redis_classes import RedisClasses
+from worker.adapters.redis_epochs import RedisEpochs
 from worker.domain.identity import Identity
-from worker.ports import Ledger, Metrics, Pause, Projection, Source, Vault
+from worker.ports import LeaseTable, Ledger, Metrics, Pause, Projection, Source, Vault
 from worker.reads import ClassStore, DisclosureLog
 from worker.settings import Settings
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, World
-from worker.upkeep import Dossiers, Erasing, Retaining
+from worker.upkeep import Dossiers, Epochs, Erasing, PastEpochs, Retaining
 
 
 def world(settings: Settings, metrics: Metrics, pause: Pause) -> World:
@@ -81,4 +85,23 @@ def office(settings: Settings) -> Office:
         RedisClasses(wiring.redis_url(settings), epoch),
         wiring.identity(settings),
         wiring.vault(settings),
+    )
+
+
+class Restart(NamedTuple):
+    """What a new epoch is begun with; only one session is opened, so that others can be told from it."""
+
+    epochs: Epochs
+    past: PastEpochs
+    leases: LeaseTable
+    prefix: Callable[[], str]
+
+
+def restart(settings: Settings) -> Restart:
+    """The parts of the job that begins an epoch."""
+    return Restart(
+        AuroraEpochs(wiring.database(settings)),
+        RedisEpochs(wiring.redis_url(settings)),
+        DynamoLeases(wiring.client(settings, "dynamodb"), settings.application_name),
+        wiring.stream_prefix(settings),
     )

@@ -39,6 +39,9 @@ def registry(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    for name in ("STREAM_NAME", "APPLICATION_NAME", "FAILOVER_MILLIS"):
+        monkeypatch.setenv(name, "")  # so that what a test enters is taken back
+        monkeypatch.delenv(name)
     found = Registry(environment, tmp_path)
     yield found
     found.close()

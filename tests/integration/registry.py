@@ -60,6 +60,16 @@ class Registry:
         for port in self._opened:
             port.close()
 
+    def enter(self, **variables: str) -> None:
+        """More of the environment, for this process too; the fixture takes it back."""
+        self.environment = {**self.environment, **variables}
+        os.environ.update(variables)
+        self.settings = load(self.environment)
+
+    def prefix(self) -> str:
+        """What the sources of the stream begin with."""
+        return wiring.stream_prefix(self.settings)()
+
     def key(self, student: str) -> UUID:
         return self.office.identity.identify(student, self.settings.realm).student_key
 

@@ -12,6 +12,7 @@ from worker.adapters.memory.edges import (
     MemoryProducer,
     MemoryVault,
 )
+from worker.adapters.memory.epochs import MemoryEpochs, MemoryPastEpochs
 from worker.adapters.memory.erasing import MemoryErasing
 from worker.adapters.memory.leases import MemoryLeases
 from worker.adapters.memory.ledger import MemoryLedger
@@ -24,10 +25,12 @@ __all__ = [
     "MemoryClasses",
     "MemoryDisclosures",
     "MemoryDossiers",
+    "MemoryEpochs",
     "MemoryErasing",
     "MemoryLeases",
     "MemoryLedger",
     "MemoryMetrics",
+    "MemoryPastEpochs",
     "MemoryProducer",
     "MemoryProjection",
     "MemoryRecords",

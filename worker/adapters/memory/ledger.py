@@ -239,6 +239,17 @@ class MemoryLedger:
             horizon is not None and event.graded_at < horizon for horizon in horizons
         )
 
+    def accept(self, checkpoints: Mapping[Source, Position]) -> Mapping[Source, Position]:
+        """Let sources go on at their checkpoints; for those that moved, how far they were."""
+        self._reach()
+        moved = {}
+        for source, position in checkpoints.items():
+            progress = self._progress.get(source)
+            if progress is not None and progress.committed < position:
+                moved[source] = progress.committed
+                self._progress[source] = progress._replace(committed=position)
+        return moved
+
     def delete(self, key: StateKey, before: datetime | None = None) -> list[ScoreEvent]:
         """Take a state out; or with `before` the attempts graded earlier, raising its version."""
         with self._lock:
