@@ -253,3 +253,44 @@ class PastEpochs(Protocol):
 
     def close(self) -> None:
         """Give the connection back; the next use opens another."""
+
+
+class Filed(NamedTuple):
+    """A student as a re-keying finds them: without a sealed id the plain id is lost, as it should be."""
+
+    key: UUID
+    sealed_id: bytes | None
+    aliases: frozenset[UUID]
+
+
+class Rekeyed(NamedTuple):
+    """A student under another key of the ring."""
+
+    old: UUID
+    new: UUID
+    sealed_id: bytes
+
+
+class Rekeying(Protocol):
+    """Moving the students to another key of the ring. Any method may raise LedgerUnavailable."""
+
+    def count_students(self) -> int:
+        """How many students there are."""
+
+    def students(self, after: UUID | None, page: int) -> Sequence[Filed]:
+        """The next students in the order of their keys; none at the end. One who was moved may come again."""
+
+    def add_aliases(self, aliases: Mapping[UUID, UUID]) -> int:
+        """Let further pseudonyms stand for students, by canonical key; how many are somebody else's."""
+
+    def rekey(self, changes: Sequence[Rekeyed]) -> int:
+        """Make the new keys canonical and the old ones aliases; how many new ones are somebody else's.
+
+        One transaction that excludes every merge; what is kept beside published figures is renamed in it.
+        """
+
+    def former(self, keys: Collection[UUID]) -> frozenset[UUID]:
+        """Those of the keys that are aliases: no state shall stand under them."""
+
+    def close(self) -> None:
+        """Give the connection back; the next use opens another."""

@@ -13,6 +13,7 @@ from worker.adapters.aurora.disclosures import AuroraDisclosures
 from worker.adapters.aurora.dossiers import AuroraDossiers
 from worker.adapters.aurora.epochs import AuroraEpochs
 from worker.adapters.aurora.erasing import AuroraErasing
+from worker.adapters.aurora.rekeying import AuroraRekeying
 from worker.adapters.aurora.retaining import AuroraRetaining
 from worker.adapters.leases import DynamoLeases
 from worker.adapters.redis_classes import RedisClasses
@@ -23,7 +24,7 @@ from worker.reads import ClassStore, DisclosureLog
 from worker.settings import Settings
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, World
-from worker.upkeep import Dossiers, Epochs, Erasing, PastEpochs, Retaining
+from worker.upkeep import Dossiers, Epochs, Erasing, PastEpochs, Rekeying, Retaining
 
 
 def world(settings: Settings, metrics: Metrics, pause: Pause) -> World:
@@ -47,6 +48,7 @@ class Office(NamedTuple):
     erasing: Erasing
     retaining: Retaining
     dossiers: Dossiers
+    rekeying: Rekeying
     disclosures: DisclosureLog
     classes: ClassStore
     identity: Identity
@@ -60,6 +62,7 @@ class Office(NamedTuple):
             self.erasing,
             self.retaining,
             self.dossiers,
+            self.rekeying,
             self.disclosures,
             self.classes,
         ):
@@ -81,6 +84,7 @@ def office(settings: Settings) -> Office:
         AuroraErasing(conninfo),
         AuroraRetaining(conninfo),
         AuroraDossiers(conninfo),
+        AuroraRekeying(conninfo),
         AuroraDisclosures(conninfo),
         RedisClasses(wiring.redis_url(settings), epoch),
         wiring.identity(settings),

@@ -96,6 +96,16 @@ class Identity:
         """The student's pseudonyms under every key of the ring."""
         return frozenset(_pseudonym(key, student_id, realm) for key in self._keyring.keys.values())
 
+    def kin(self, sealed_id: bytes) -> frozenset[UUID]:
+        """All pseudonyms of the student in a sealed id; none where the ring has one key or cannot open it."""
+        if len(self._keyring.keys) == 1:
+            return frozenset()
+        try:
+            realm, student_id = self.open(sealed_id)
+        except SealBroken:
+            return frozenset()
+        return self.pseudonyms(student_id, realm)
+
     def open(self, sealed_id: bytes) -> tuple[str, str]:
         """The realm and the student id inside a sealed id.
 

@@ -53,6 +53,16 @@ FROM unnest(%(keys)s::uuid[], %(sealed)s::bytea[]) AS n (student_key, sealed_id)
 ORDER BY student_key
 ON CONFLICT DO NOTHING
 
+-- name: exclude_adoptions
+SELECT pg_advisory_xact_lock(%(lock)s)
+
+-- name: new_aliases
+INSERT INTO student_keys (student_key, student_ref)
+SELECT student_key, student_ref
+FROM unnest(%(keys)s::uuid[], %(refs)s::int[]) AS n (student_key, student_ref)
+ORDER BY student_key
+ON CONFLICT DO NOTHING
+
 -- name: known_courses
 SELECT course_id, course_ref FROM courses WHERE course_id = ANY (%(ids)s::text[])
 

@@ -13,6 +13,17 @@ WHERE s.student_ref IN (
   AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL)
 ORDER BY o.course_id
 
+-- name: canonical
+SELECT s.student_key
+FROM students s
+WHERE s.student_ref IN (
+    SELECT student_ref FROM students WHERE student_key = ANY (%(students)s::uuid[])
+    UNION ALL
+    SELECT student_ref FROM student_keys WHERE student_key = ANY (%(students)s::uuid[])
+)
+ORDER BY s.student_ref
+LIMIT 1
+
 -- name: versions_of
 SELECT k.ord, c.birth, c.version
 FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS k (student_key, course_id, ord)
@@ -128,10 +139,22 @@ FROM unnest(%(keys)s::uuid[], %(key_ats)s::timestamptz[], %(key_numbers)s::bigin
      AS n (student_key, at, number)
 
 -- name: of_student
+-- Under whatever pseudonym the student had then.
+WITH own AS (
+    SELECT student_ref FROM students WHERE student_key = %(student)s
+    UNION
+    SELECT student_ref FROM student_keys WHERE student_key = %(student)s
+), keys AS (
+    SELECT %(student)s::uuid AS student_key
+    UNION
+    SELECT student_key FROM students JOIN own USING (student_ref)
+    UNION
+    SELECT student_key FROM student_keys JOIN own USING (student_ref)
+)
 SELECT d.at, d.who, d.role, d.what, d.course_id, d.purpose, d.chain, d.number
 FROM disclosed_students s
 JOIN disclosures d USING (chain, number)
-WHERE s.student_key = %(student)s
+WHERE s.student_key IN (SELECT student_key FROM keys)
   AND (%(at)s::timestamptz IS NULL
        OR (s.at, s.chain, s.number) < (%(at)s, %(chain)s::uuid, %(number)s::bigint))
 ORDER BY s.at DESC, s.chain DESC, s.number DESC

@@ -18,6 +18,7 @@ from worker.adapters.memory.leases import MemoryLeases
 from worker.adapters.memory.ledger import MemoryLedger
 from worker.adapters.memory.projection import MemoryProjection
 from worker.adapters.memory.records import MemoryRecords
+from worker.adapters.memory.rekeying import MemoryRekeying
 from worker.adapters.memory.retaining import MemoryRetaining
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "MemoryProducer",
     "MemoryProjection",
     "MemoryRecords",
+    "MemoryRekeying",
     "MemoryRetaining",
     "MemoryVault",
 ]

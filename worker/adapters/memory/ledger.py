@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
@@ -44,8 +44,9 @@ class _Row(NamedTuple):
 class MemoryLedger:
     """Ledger without a database; `away` makes every call raise, `refused` poisons events of those items."""
 
-    def __init__(self) -> None:
+    def __init__(self, kin: Callable[[bytes], Collection[UUID]] | None = None) -> None:
         self.away = False
+        self.kin = kin
         self.refused: set[str] = set()
         self.aliases: dict[UUID, UUID] = {}
         self.sealed: dict[UUID, bytes] = {}
@@ -75,6 +76,10 @@ class MemoryLedger:
 
     def intern(self, batch: Batch) -> Batch:
         self._reach()
+        for delivered in batch.events:
+            student, sealed_id = delivered.event.student_key, delivered.event.sealed_id
+            self._adopt(student, sealed_id)
+            self.sealed.setdefault(self.aliases.get(student, student), sealed_id)
         events = [
             d._replace(
                 event=msgspec.structs.replace(
@@ -83,8 +88,6 @@ class MemoryLedger:
             )
             for d in batch.events
         ]
-        for delivered in events:
-            self.sealed.setdefault(delivered.event.student_key, delivered.event.sealed_id)
         return dataclasses.replace(batch, events=events)
 
     def commit(self, batch: Batch) -> Committed:
@@ -194,6 +197,15 @@ class MemoryLedger:
     def close(self) -> None:
         pass
 
+    def _adopt(self, key: UUID, sealed_id: bytes) -> None:
+        if self.kin is None or key in self.sealed or key in self.aliases:
+            return
+        for one in self.kin(sealed_id):
+            canonical = self.aliases.get(one, one)
+            if canonical in self.sealed:
+                self.aliases[key] = canonical
+                return
+
     def _reach(self) -> None:
         if self.away:
             raise LedgerUnavailable
@@ -250,6 +262,26 @@ class MemoryLedger:
                 self._progress[source] = progress._replace(committed=position)
         return moved
 
+    def rename(self, old: UUID, new: UUID, sealed_id: bytes) -> None:
+        """Give a student another canonical pseudonym; the old one goes on to name them."""
+        with self._lock:
+            self.aliases = {
+                a: new if canonical == old else canonical for a, canonical in self.aliases.items()
+            }
+            self.aliases.pop(new, None)
+            self.sealed.pop(old, None)
+            self.sealed[new] = sealed_id
+            if old == new:
+                return
+            self.aliases[old] = new
+            self._rows = {_renamed(state, old, new): rows for state, rows in self._rows.items()}
+            self._versions = {_renamed(state, old, new): found for state, found in self._versions.items()}
+            for courses in (self.tombstones, self.lifted):
+                if old in courses:
+                    courses[new] = courses.pop(old)
+            if old in self.refused_until:
+                self.refused_until[new] = self.refused_until.pop(old)
+
     def delete(self, key: StateKey, before: datetime | None = None) -> list[ScoreEvent]:
         """Take a state out; or with `before` the attempts graded earlier, raising its version."""
         with self._lock:
@@ -283,3 +315,7 @@ class MemoryLedger:
 def _letter(delivered: Delivered, reason: Reason) -> DeadLetter:
     payload = envelope.seal([delivered.event])
     return DeadLetter(delivered.position, delivered.number, reason, None, payload)
+
+
+def _renamed(state: StateKey, old: UUID, new: UUID) -> StateKey:
+    return state._replace(student_key=new) if state.student_key == old else state
