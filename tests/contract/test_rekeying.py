@@ -69,7 +69,8 @@ def test_a_student_met_under_another_key_is_the_same_student(world: World) -> No
         "duplicate": 1,
     }
     (filed,) = world.rekeying.students(None, 9)
-    assert (filed.key, filed.aliases) == (key(OLD), {key(NEW)})
+    assert filed.key == key(OLD)
+    assert filed.aliases == {key(NEW)}
     assert world.records.canonical(OLD.pseudonyms("ada", "default")) == key(OLD)
     assert world.records.canonical([UUID(int=5)]) is None
 
@@ -116,11 +117,8 @@ def test_students_come_in_pages(world: World) -> None:
 
 
 def test_a_batch_that_was_interned_before_a_move_begins_again(database: str) -> None:
-    ledger, rekeying = (
-        AuroraLedger(lambda: database, MemoryVault(), kin=OLD.kin),
-        AuroraRekeying(lambda: database),
-    )
-    world = World(ledger, rekeying, AuroraRecords(lambda: database))
+    ledger = AuroraLedger(lambda: database, MemoryVault(), kin=OLD.kin)
+    world = World(ledger, AuroraRekeying(lambda: database), AuroraRecords(lambda: database))
     ledger.open_source("test")
     world.deliver(event(OLD), sequence=1)
     given = batch(event(OLD, attempt=2, graded=NOW + minutes(1)), sequence=2)
