@@ -99,7 +99,7 @@ def work(run: Run, given: argparse.Namespace) -> None:
     paths = find(given.files)
     identity = wiring.identity(settings, _STUDENTS)
     realm = given.realm or settings.realm
-    reading = Reading(given.columns, realm, identity.kid, "stream" if given.via_stream else "ledger")
+    reading = Reading(given.columns, realm, identity.current, "stream" if given.via_stream else "ledger")
     run.show.say(f"looking at {len(paths):,} file{'s' if len(paths) > 1 else ''}")
     inspected = _inspected(paths, given.columns)
     inputs = list({found.sha256: found for found in inspected}.values())

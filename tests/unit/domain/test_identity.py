@@ -154,4 +154,4 @@ def test_a_remembered_student_is_the_same_one() -> None:
         plain.identify(student, "north") for student in students
     ]
     assert remembering.identify("ada", "north") != remembering.identify("ada", "south")
-    assert remembering.kid == "k1"
+    assert remembering.current == "k1"

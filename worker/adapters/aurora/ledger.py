@@ -6,7 +6,7 @@ restored database can never meet references of its lost future.
 
 import dataclasses
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import chain
@@ -24,6 +24,7 @@ from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
 from worker.domain.window import NOTHING, Attempt, Version
 from worker.ports import (
+    DELETIONS,
     STREAMS,
     Batch,
     Committed,
@@ -39,6 +40,10 @@ from worker.ports import (
 
 ERASE_LOCK = 0x65647501
 SWEEP_LOCK = 0x65647502
+ADOPT_LOCK = 0x65647505
+
+Kin = Callable[[bytes], Collection[UUID]]
+"""All pseudonyms of the student in a sealed id; none where nobody can open it."""
 
 _SURVIVOR = struct.Struct(">qqi")
 _STAGE_TYPES = (
@@ -54,6 +59,7 @@ class AuroraLedger:
         conninfo: gives the connection string of the writer endpoint at each connect.
         vault: seals dead-letter payloads.
         dead_letter_days: life of a dead letter in days.
+        kin: gives every pseudonym of the student in a sealed id, where the keyring has several keys.
         replace_ended: see `Session`; for readers alone.
     """
 
@@ -63,12 +69,13 @@ class AuroraLedger:
         vault: Vault,
         dead_letter_days: int = 30,
         *,
+        kin: Kin | None = None,
         replace_ended: bool = False,
     ) -> None:
         self._sql = statements()
         self._session = Session(conninfo, prepare=self._sql["session"], replace_ended=replace_ended)
-        self._interned: _Interned | None = None
         self._vault = vault
+        self._kin = kin
         self._days = dead_letter_days
 
     def close(self) -> None:
@@ -93,22 +100,15 @@ class AuroraLedger:
         sealed = {d.event.student_key: d.event.sealed_id for d in batch.events}
         courses = {d.event.course_id for d in batch.events}
         with self._session.connection() as connection:
-            known, aliases = self._intern_students(connection, sealed)
-            refs = Refs(known, self._intern_courses(connection, courses))
-            if aliases:
-                batch = _under_canonical_keys(batch, aliases)
-                refs = self._refs(connection, batch)
-            self._interned = _Interned(connection, batch.events, refs)
-        return batch
+            aliases = self._intern_students(connection, sealed).aliases
+            self._intern_courses(connection, courses)
+        return _under_canonical_keys(batch, aliases) if aliases else batch
 
     def commit(self, batch: Batch) -> Committed:
         # Sealing may need the key service; never while the transaction holds its locks.
         buried = [(letter, self._vault.seal(letter.payload)) for letter in batch.dead_letters]
-        with self._session.connection() as connection:
-            places = self._refs(connection, batch).places(batch.events)
-            self._interned = None
-            with connection.transaction():
-                return self._merge_and_advance(connection, batch, places, buried)
+        with self._session.connection() as connection, connection.transaction():
+            return self._merge_and_advance(connection, batch, buried)
 
     def probe(self, batch: Batch) -> None:
         batch = self.intern(batch)
@@ -162,7 +162,7 @@ class AuroraLedger:
 
     def floors(self) -> Mapping[Source, Position]:
         with self._session.connection() as connection:
-            rows = connection.execute(self._sql["floors"]).fetchall()
+            rows = connection.execute(self._sql["floors"], {"deletions": DELETIONS}).fetchall()
         return {row[0]: Position(int(row[1]), row[2]) for row in rows}
 
     def progress(self) -> Mapping[Source, Progress]:
@@ -201,23 +201,50 @@ class AuroraLedger:
 
     def _intern_students(self, connection: Connection, sealed: Mapping[UUID, bytes]) -> "_Known":
         known = self._known_students(connection, sealed)
-        if len(known.refs) < len(sealed):
-            missing = list(sealed.keys() - known.refs.keys())
-            parameters = {
-                "keys": _array(key.hex for key in missing),
-                "sealed": _array('"\\\\x' + sealed[key].hex() + '"' for key in missing),
-            }
-            connection.execute(self._sql["new_students"], parameters)
+        missing = sealed.keys() - known.refs.keys() if len(known.refs) < len(sealed) else set()
+        kinship = self._kinship({key: sealed[key] for key in missing})
+        if any(len(others) > 1 for others in kinship.values()):
+            self._adopt(connection, sealed, kinship)
+            known = self._known_students(connection, sealed)
+        elif missing:
+            connection.execute(self._sql["new_students"], _strangers(missing, sealed))
             known = self._known_students(connection, sealed)
         return known
 
-    def _intern_courses(self, connection: Connection, courses: set[str]) -> Mapping[str, int]:
-        known = self._known_courses(connection, courses)
-        missing = courses - known.keys()
+    def _kinship(self, strangers: Mapping[UUID, bytes]) -> Mapping[UUID, set[UUID]]:
+        """Under which keys each of them may be known."""
+        if self._kin is None:
+            return {}
+        return {key: {key, *self._kin(sealed)} for key, sealed in strangers.items()}
+
+    def _adopt(
+        self, connection: Connection, sealed: Mapping[UUID, bytes], kinship: Mapping[UUID, set[UUID]]
+    ) -> None:
+        """Students not known by these keys may be known by those of another key of the ring.
+
+        One at a time: two writers that meet one student under two keys would make two of them.
+        """
+        with connection.transaction():
+            connection.execute(self._sql["exclude_adoptions"], {"lock": ADOPT_LOCK})
+            everybody = {one for others in kinship.values() for one in others}
+            refs = self._known_students(connection, everybody).refs
+            new = {
+                min(others & kinship.keys()) for others in kinship.values() if refs.keys().isdisjoint(others)
+            }
+            connection.execute(self._sql["new_students"], _strangers(new, sealed))
+            refs = self._known_students(connection, everybody).refs
+            aliases = {
+                key: next(refs[one] for one in others if one in refs)
+                for key, others in kinship.items()
+                if key not in refs
+            }
+            parameters = {"keys": list(aliases), "refs": list(aliases.values())}
+            connection.execute(self._sql["new_aliases"], parameters)
+
+    def _intern_courses(self, connection: Connection, courses: set[str]) -> None:
+        missing = courses - self._known_courses(connection, courses).keys()
         if missing:
             connection.execute(self._sql["new_courses"], {"ids": list(missing)})
-            known = self._known_courses(connection, courses)
-        return known
 
     def _known_students(self, connection: Connection, keys: Iterable[UUID]) -> "_Known":
         asked = list(keys)
@@ -231,10 +258,10 @@ class AuroraLedger:
         return dict(rows)
 
     def _refs(self, connection: Connection, batch: Batch) -> Refs:
-        interned = self._interned
-        if interned is not None and interned.connection is connection and interned.events is batch.events:
-            return interned.refs
         students = self._known_students(connection, {d.event.student_key for d in batch.events})
+        if students.aliases:
+            msg = "a student was re-keyed meanwhile; from the start"
+            raise LedgerUnavailable(msg)
         courses = self._known_courses(connection, {d.event.course_id for d in batch.events})
         return Refs(students.refs, courses)
 
@@ -242,16 +269,19 @@ class AuroraLedger:
         self,
         connection: Connection,
         batch: Batch,
-        places: Sequence[Place],
         buried: Sequence[tuple[DeadLetter, bytes]],
     ) -> Committed:
         connection.execute(self._sql["hold_erasures"], {"lock": ERASE_LOCK})
+        # under the lock: a re-keying in between would leave the batch's states under a name nobody reads
+        places = self._refs(connection, batch).places(batch.events)
         seq, sub = self._one(connection, "lock_progress", {"source": batch.source})
         rows = self._merge(connection, batch.events, places)
         done = Outcomes(batch, places, rows, Position(int(seq), sub))
         if done.unchanged:
             ords = {"ords": done.unchanged}
             done.classify(connection.execute(self._sql["classify"], ords, binary=True).fetchall())
+        if done.erased:
+            connection.execute(self._sql["refused"], {"ords": done.erased})
         untouched = done.unbumped_refs
         if untouched:
             lists = {"courses": [c for c, _ in untouched], "students": [s for _, s in untouched]}
@@ -305,12 +335,9 @@ class AuroraLedger:
             )
 
 
-class _Interned(NamedTuple):
-    """What `intern` has just looked up, for the `commit` of the same events on the same connection."""
-
-    connection: Connection
-    events: Sequence[Delivered]
-    refs: Refs
+def _strangers(keys: Collection[UUID], sealed: Mapping[UUID, bytes]) -> dict[str, str]:
+    seals = _array('"\\\\x' + sealed[key].hex() + '"' for key in keys)
+    return {"keys": _array(key.hex for key in keys), "sealed": seals}
 
 
 def _array(elements: Iterable[str]) -> str:

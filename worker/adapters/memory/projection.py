@@ -8,7 +8,7 @@ from datetime import datetime
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
 from worker.domain.position import Position
 from worker.domain.window import HEADER_SIZE, Version, header
-from worker.ports import Loaded, Peeked, Resident, Source, StateKey, Write, residence
+from worker.ports import DELETIONS, Loaded, Peeked, Resident, Source, StateKey, Write, residence
 
 
 class MemoryProjection:
@@ -98,6 +98,17 @@ class MemoryProjection:
             if self.marks.get(source) != last:
                 return False
             del self.marks[source]
+            return True
+
+    def unlink(self, number: int, keys: Sequence[StateKey]) -> bool:
+        self._reach()
+        with self._lock:
+            for key in keys:
+                self.values.pop(key, None)
+            before = None if number == 1 else Position(number - 1)
+            if self.marks.get(DELETIONS) != before:
+                return False
+            self.marks[DELETIONS] = Position(number)
             return True
 
     def begin_sweep(self) -> bytes:
