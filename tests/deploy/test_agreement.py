@@ -1,18 +1,18 @@
 """Platform and product, which import nothing of each other, mean the same by the same words."""
 
-from typing import Any
-
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from deploy import local
 from deploy.api import CALLER_HEADER, SECRET_HEADER
 from deploy.config import GIVE_BACK_SECONDS, LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS
 from deploy.people import ROLES
-from tests.deploy.synthesis import Synthesis
+from tests.deploy.synthesis import Synthesis, synthesis
 from worker.api import tokens
 from worker.api.access import Role
 from worker.kcl.supervisor import SupervisorConfig
-from worker.local.cloud import Cloud
+from worker.local.platform import PLATFORM
 from worker.settings import ApiSettings, Settings, load, load_api, variable
 
 NOT_OURS = {"HOME", "MALLOC_ARENA_MAX", "PGSSLROOTCERT", "PRODUCERS"}
@@ -60,28 +60,16 @@ def test_the_time_of_a_stop_is_the_supervisors() -> None:
     assert SupervisorConfig.leave_seconds == LEAVE_SECONDS
 
 
-class _Tables:
-    """Hears what the local stack would make."""
-
-    class exceptions:  # noqa: N801 - boto3's name
-        class ResourceInUseException(Exception):
-            pass
-
-    def __init__(self) -> None:
-        self.made: dict[str, dict[str, Any]] = {}
-
-    def create_table(self, TableName: str, **definition: Any) -> None:
-        self.made[TableName] = definition
-
-    def get_waiter(self, _name: str) -> Any:
-        return type("Waiter", (), {"wait": staticmethod(lambda **_: None)})
+def test_the_local_stack_is_made_from_the_template(anywhere: Synthesis) -> None:
+    # the promised shards of the other environments are their own
+    made = replace(PLATFORM, shards=anywhere.config.shards)
+    assert msgspec.to_builtins(made) == local.extract(anywhere.template, anywhere.config)
 
 
-def test_the_tables_are_those_of_the_local_stack(platform: Synthesis) -> None:
-    local = _Tables()
-    Cloud(None, local).create_kcl_tables(platform.config.application_name)
-    cloud = {
-        table["TableName"]: {name: table[name] for name in local.made[table["TableName"]]}
-        for table in platform.properties("AWS::DynamoDB::Table")
-    }
-    assert cloud == local.made
+def test_the_local_stacks_file_is_what_dev_says() -> None:
+    dev = synthesis("dev")
+    assert local.FILE.read_text() == local.text(dev.template, dev.config), "run: make synth"
+
+
+def test_the_local_stack_has_the_promised_shards() -> None:
+    assert PLATFORM.shards == 2

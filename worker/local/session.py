@@ -20,12 +20,14 @@ import orjson
 from worker.local.cloud import Cloud
 from worker.local.java import find_java
 from worker.local.keys import ensure_keys
+from worker.local.platform import PLATFORM
 from worker.local.process import ServerProcess, StackError, reserved_port
 from worker.local.stack import Stack
 
-STREAM = "edu-analytics-local"
-APPLICATION = "edu-analytics-local"
-SHARDS = 2
+_SUFFIX = "local"
+STREAM = PLATFORM.stream_name(_SUFFIX)
+APPLICATION = PLATFORM.application_name(_SUFFIX)
+SHARDS = PLATFORM.shards
 _STOP_SECONDS = 60.0
 _START_SECONDS = 60.0
 
