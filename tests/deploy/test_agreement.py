@@ -1,5 +1,9 @@
 """Platform and product, which import nothing of each other, mean the same by the same words."""
 
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -9,6 +13,7 @@ from deploy.api import CALLER_HEADER, SECRET_HEADER
 from deploy.config import GIVE_BACK_SECONDS, LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS
 from deploy.people import ROLES
 from tests.deploy.synthesis import Synthesis, synthesis
+from worker import cli
 from worker.api import tokens
 from worker.api.access import Role
 from worker.kcl.supervisor import SupervisorConfig
@@ -73,3 +78,31 @@ def test_the_local_stacks_file_is_what_dev_says() -> None:
 
 def test_the_local_stack_has_the_promised_shards() -> None:
     assert PLATFORM.shards == 2
+
+
+def test_every_command_is_there(anywhere: Synthesis) -> None:
+    commands = {
+        tuple(container["Command"])
+        for task in anywhere.properties("AWS::ECS::TaskDefinition")
+        for container in task["ContainerDefinitions"]
+    }
+    assert commands
+    for command in commands:
+        # the api's line may write a file first
+        words = command[-1].rpartition("exec ")[2].split() if command[0] == "sh" else list(command)
+        assert words[:2] == ["python", "-m"]
+        assert is_there(words[2:]), command
+
+
+def is_there(words: list[str]) -> bool:
+    """A verb of the worker, or a script with a `main`."""
+    if words[0] != "worker":
+        return find_spec(words[0]) is not None and callable(getattr(import_module(words[0]), "main", None))
+    with suppress(SystemExit):
+        return callable(cli._parser().parse_args(words[1:]).verb)
+    return False
+
+
+@pytest.mark.parametrize("words", [["worker", "reconcile"], ["scripts.no_such"], ["scripts.frame"]])
+def test_a_command_that_is_not_there_is_noticed(words: list[str]) -> None:
+    assert not is_there(words)

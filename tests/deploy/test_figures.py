@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deploy.jobs import JOBS
 from tests.deploy.synthesis import Synthesis, as_list, synthesis, texts
 
 
@@ -302,9 +303,9 @@ def test_people(platform: Synthesis) -> None:
 
 
 def test_jobs(platform: Synthesis) -> None:
-    for name in ("migrate", "reconcile", "replay", "backfill", "redrive", "rebuild", "retention"):
+    for name, job in JOBS.items():
         container = platform.container(name)
-        assert container["Command"][:2] == ["python", "-m"]
+        assert container["Command"] == list(job.command)
         assert "HealthCheck" not in container
 
 

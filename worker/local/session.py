@@ -207,15 +207,19 @@ class Session:
         """A token of this stack; the arguments are those of `python -m worker token`."""
         return self.run("token", subject, *arguments).strip()
 
-    def run(self, *verb: str) -> str:
+    def run(self, *verb: str, settings: Mapping[str, str] | None = None) -> str:
         """Run one verb of `python -m worker` to its end; what it printed.
+
+        Args:
+            verb: with its arguments.
+            settings: variables that differ from the session's.
 
         Raises:
             StackError: it failed; the message holds what it said.
         """
         done = subprocess.run(
             [sys.executable, "-m", "worker", *verb],
-            env=dict(self.environment),
+            env={**self.environment, **(settings or {})},
             capture_output=True,
             text=True,
             check=False,
