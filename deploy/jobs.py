@@ -26,6 +26,7 @@ class Job:
         identity: it makes pseudonyms or opens seals.
         seals: it writes dead letters.
         produces: it writes to the stream.
+        looks: it asks how stream and KCL tables are.
     """
 
     command: tuple[str, ...]
@@ -33,12 +34,16 @@ class Job:
     identity: bool = False
     seals: bool = False
     produces: bool = False
+    looks: bool = False
 
 
 JOBS: Mapping[str, Job] = {
     "migrate": Job(command=("python", "-m", "worker", "migrate")),
+    "check": Job(
+        command=("python", "-m", "worker", "check"), projection=True, identity=True, seals=True, looks=True
+    ),
 }
-"""All jobs by name. tests/e2e/rights.py holds how each is run, and compares its calls with its role."""
+"""All jobs by name. tests/e2e/hosting.py holds how each is run to compare its calls with its role."""
 
 
 class Jobs(Construct):
@@ -66,6 +71,9 @@ class Jobs(Construct):
                 ],
                 seals=job.seals,
             )
-            if job.produces and isinstance(task.task_role, iam.Role):
-                stores.stream.allow_producing(task.task_role)
+            if isinstance(task.task_role, iam.Role):
+                if job.produces:
+                    stores.stream.allow_producing(task.task_role)
+                if job.looks:
+                    stores.stream.allow_looking(task.task_role)
             self.tasks[name] = task

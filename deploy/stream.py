@@ -20,7 +20,7 @@ LEASE_INDEX = "LeaseOwnerToLeaseKeyIndex"
 _LEASES = ("DeleteItem", "DescribeTable", "GetItem", "PutItem", "Scan", "UpdateItem")
 _LEADER = ("DeleteItem", "DescribeTable", "GetItem", "PutItem", "UpdateItem")
 _REPORTS = ("DeleteItem", "DescribeTable", "Scan", "UpdateItem")
-# what KCL 3.1.3 and our supervisor call; tests/e2e/rights.py compares it with what they are seen to call
+# what KCL 3.1.3 and our supervisor call; tests/e2e/test_deploy.py compares it with what they are seen to call
 
 
 class Stream(Construct):
@@ -126,6 +126,21 @@ class Stream(Construct):
                 # Kinesis asks for a data key in the caller's name
                 actions=["kms:GenerateDataKey"],
                 resources=[self._security.key.key_arn],
+            )
+        )
+
+    def allow_looking(self, role: iam.Role) -> None:
+        """What tells whether stream and tables are there."""
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="LookAtStream", actions=["kinesis:ListShards"], resources=[self.stream.stream_arn]
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="LookAtTables",
+                actions=["dynamodb:DescribeTable"],
+                resources=[table.table_arn for table in self.tables],
             )
         )
 

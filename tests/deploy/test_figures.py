@@ -99,6 +99,8 @@ def test_redis(platform: Synthesis) -> None:
     assert group["EngineVersion"] == "7.1"
     assert group["CacheNodeType"] == ("cache.t4g.medium" if platform.config.prod else "cache.t4g.micro")
     assert group["NumCacheClusters"] == 2
+    assert group["UserGroupIds"] == [{"Ref": platform.id_of("AWS::ElastiCache::UserGroup")}]
+    assert [log["LogType"] for log in group["LogDeliveryConfigurations"]] == ["engine-log"]
     parameters = platform.only("AWS::ElastiCache::ParameterGroup")
     assert parameters["Properties"] == {"maxmemory-policy": "volatile-lru"}
     users = {u["UserName"]: u for u in platform.properties("AWS::ElastiCache::User")}

@@ -74,6 +74,7 @@ def test_no_resource_is_a_pattern(anywhere: Synthesis) -> None:
         ("worker", COMMON | CONSUMING | SEALING),
         ("api", COMMON | PRODUCING),
         ("migrate", COMMON),
+        ("check", COMMON | SEALING | {"kinesis:ListShards", "dynamodb:DescribeTable"}),
     ],
 )
 def test_each_task_may_do_exactly_this(platform: Synthesis, name: str, expected: set[str]) -> None:

@@ -81,7 +81,9 @@ def rule(way: str) -> Callable[[Applier, str, Properties], Made]:
 def _rule(to: Applier, way: str, given: Properties) -> None:
     described = {"Description": given["Description"]} if "Description" in given else {}
     peer = given.get("SourceSecurityGroupId") or given.get("DestinationSecurityGroupId")
-    permission = {name: given[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in given}
+    permission: dict[str, Any] = {
+        name: given[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in given
+    }
     if peer:
         permission["UserIdGroupPairs"] = [{"GroupId": peer, **described}]
     else:

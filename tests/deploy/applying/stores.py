@@ -59,7 +59,8 @@ def attachment(to: Applier, _: str, given: Properties) -> Made:
 def schedule(to: Applier, name: str, given: Properties) -> Made:
     at_once, rules = given.pop("RotateImmediatelyOnUpdate"), given["RotationRules"]
     # the API takes both forms, the emulator keeps this one alone
-    rules["AutomaticallyAfterDays"] = re.fullmatch(r"rate\((\d+) days\)", rules.pop("ScheduleExpression"))[1]
+    _, days, _ = re.split(r"rate\((\d+) days\)", rules.pop("ScheduleExpression"))
+    rules["AutomaticallyAfterDays"] = days
     to.call("secretsmanager", "rotate_secret", {**given, "RotateImmediately": at_once})
     return Made(name)
 
