@@ -45,7 +45,7 @@ def stage(to: Applier, _: str, given: Properties) -> Made:
     changed = {"/accessLogSettings/destinationArn": log["DestinationArn"]}
     changed["/accessLogSettings/format"] = log["Format"]
     for one in settings:
-        place = f"{one['ResourcePath'].replace('/*', '/*')}/{one['HttpMethod']}"
+        place = f"{one['ResourcePath']}/{one['HttpMethod']}"
         for field, value in {
             "logging/dataTrace": one["DataTraceEnabled"],
             "logging/loglevel": one["LoggingLevel"],

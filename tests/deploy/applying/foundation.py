@@ -162,6 +162,7 @@ KINDS = {
     "AWS::Logs::LogGroup": log_group,
     "AWS::SNS::Topic": topic,
     "AWS::SNS::TopicPolicy": topic_policy,
+    "AWS::SNS::Subscription": simple("sns", "subscribe", "SubscriptionArn"),
     "AWS::CloudWatch::Alarm": alarm,
     "AWS::CloudWatch::Dashboard": simple("cloudwatch", "put_dashboard"),
 }
