@@ -42,6 +42,8 @@ JOBS: Mapping[str, Job] = {
     "check": Job(
         command=("python", "-m", "worker", "check"), projection=True, identity=True, seals=True, looks=True
     ),
+    # with `--verify` it is the reconciliation of ledger and projection
+    "rebuild": Job(command=("python", "-m", "scripts.rebuild"), projection=True),
 }
 """All jobs by name. tests/e2e/hosting.py holds how each is run to compare its calls with its role."""
 

@@ -74,6 +74,7 @@ def test_no_resource_is_a_pattern(anywhere: Synthesis) -> None:
         ("worker", COMMON | CONSUMING | SEALING),
         ("api", COMMON | PRODUCING),
         ("migrate", COMMON),
+        ("rebuild", COMMON),
         ("check", COMMON | SEALING | {"kinesis:ListShards", "dynamodb:DescribeTable"}),
     ],
 )

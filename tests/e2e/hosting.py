@@ -19,6 +19,7 @@ from worker.local.session import Session
 JOB_RUNS: Mapping[str, Callable[[Session, Mapping[str, str]], object]] = {
     "migrate": lambda session, settings: session.run("migrate", settings=settings),
     "check": lambda session, settings: session.run("check", settings=settings),
+    "rebuild": lambda session, settings: session.run(module="scripts.rebuild", settings=settings),
 }
 """How each job of the platform is run so that it makes all of its calls; a new job gets a line."""
 
