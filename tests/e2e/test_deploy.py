@@ -17,10 +17,12 @@ from tests.e2e.hosting import JOB_RUNS, Hosting
 from tests.faults.proof import prove, wait_until_quiet
 from tests.faults.stage import Stage, family, staged, worker_id
 from worker.adapters.leases import DynamoLeases
+from worker.issuing import issue
 from worker.local.cloud import aws_client
 from worker.local.recording import VARIABLE, read
 from worker.local.session import APPLICATION, SHARDS, Session, Task
 from worker.local.watching import wait_for
+from worker.settings import load_api
 
 pytestmark = pytest.mark.e2e
 
@@ -46,7 +48,14 @@ def start_beside(stage: Stage, leases: DynamoLeases, settings: Mapping[str, str]
 def use_the_api(stage: Stage, settings: Mapping[str, str]) -> None:
     """An event in, its score out."""
     api = stage.session.start_api(settings)
-    token = stage.session.token("someone", "--role", "producer", "--role", "official")
+    token = issue(
+        load_api(stage.session.environment),
+        subject="someone",
+        roles=["producer", "official"],
+        courses=[],
+        student_id=None,
+        hours=1,
+    )
     event = {
         "student_id": "ada",
         "course_id": "algebra",
@@ -114,7 +123,7 @@ def test_a_deploy_hands_every_shard_over_loses_and_doubles_nothing_and_needs_eve
 
         use_the_api(stage, hosting[0].settings("api"))
         for job, run in JOB_RUNS.items():
-            run(stage.session, hosting[0].settings(job))
+            run(stage.session, {**hosting[0].settings(job), "STATE_DIR": str(tmp_path / "jobs")})
     calls = read(recorded)
     for task in platform.tasks:
         assert hosting[0].problems(task, calls) == []

@@ -68,10 +68,6 @@ def account(to: Applier, name: str, given: Properties) -> Made:
     return Made(name)
 
 
-def authorizer(to: Applier, _: str, given: Properties) -> Made:
-    return Made(to.call("apigateway", "create_authorizer", given)["id"])
-
-
 def web_acl(to: Applier, name: str, given: Properties) -> Made:
     made = to.call("wafv2", "create_web_acl", {"Name": to.name(name), **given})["Summary"]
     return Made(made["Id"], {"Arn": made["ARN"]})
@@ -112,7 +108,7 @@ KINDS = {
     "AWS::ApiGateway::Method": method,
     "AWS::ApiGateway::Model": simple("apigateway", "create_model", "name"),
     "AWS::ApiGateway::RequestValidator": simple("apigateway", "create_request_validator", "id"),
-    "AWS::ApiGateway::Authorizer": authorizer,
+    "AWS::ApiGateway::Authorizer": simple("apigateway", "create_authorizer", "id"),
     "AWS::ApiGateway::Deployment": simple("apigateway", "create_deployment", "id"),
     "AWS::ApiGateway::Stage": stage,
     "AWS::ApiGateway::Account": account,

@@ -1,4 +1,4 @@
-"""Every type of resource, and the calls by which it is made: one table, in the order of an event's way.
+"""Every type of resource, and the calls by which it is made.
 
 A new type of the template must come in here, or into NOT_KNOWN with a reason.
 """
