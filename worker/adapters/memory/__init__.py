@@ -11,20 +11,26 @@ from worker.adapters.memory.edges import (
     MemoryProducer,
     MemoryVault,
 )
+from worker.adapters.memory.history import MemoryHistory
 from worker.adapters.memory.leases import MemoryLeases
 from worker.adapters.memory.ledger import MemoryLedger
+from worker.adapters.memory.letters import MemoryLetters
 from worker.adapters.memory.projection import MemoryProjection
 from worker.adapters.memory.records import MemoryRecords
+from worker.adapters.memory.registers import MemoryRegisters
 
 __all__ = [
     "MemoryCheckpointer",
     "MemoryClasses",
     "MemoryDisclosures",
+    "MemoryHistory",
     "MemoryLeases",
     "MemoryLedger",
+    "MemoryLetters",
     "MemoryMetrics",
     "MemoryProducer",
     "MemoryProjection",
     "MemoryRecords",
+    "MemoryRegisters",
     "MemoryVault",
 ]
