@@ -46,7 +46,10 @@ class Failure(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """How many letters went and how many were kept; what is missing was no longer the operator's."""
+    """Of the letters to be settled, how many recovered ones are gone and how many failed ones are there.
+
+    What is missing was no longer the operator's, and another run has it.
+    """
 
     recovered: int
     kept: int
@@ -74,7 +77,7 @@ class DeadLetters(Protocol):
     def claim(
         self, selection: Selection, operator: str, after: int, count: int, seconds: float
     ) -> Sequence[Letter]:
-        """The next letters by number that nobody tries, now tried by this operator for so long."""
+        """The next letters by number that nobody else tries, now tried by this operator for so long."""
 
     def renew(self, operator: str, seconds: float) -> None:
         """The operator is still at work: its claims last so long from now."""
@@ -87,7 +90,7 @@ class DeadLetters(Protocol):
     ) -> Settled:
         """In one step let go of what was recovered, keep what failed with one more try, remove their copies.
 
-        Letters that are not the operator's any more are left alone.
+        Letters that are not the operator's any more are left alone, so that settling twice is settling once.
         """
 
     def release(self, operator: str) -> None:

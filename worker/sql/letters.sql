@@ -38,13 +38,14 @@ ORDER BY letter
 LIMIT %(count)s
 
 -- name: claim
--- Rows that another operator is just claiming are passed over, not waited for.
+-- Rows that another operator is just claiming are passed over, not waited for. Its own are claimed again, so
+-- that a claim of unknown outcome can be repeated.
 WITH chosen AS (
     SELECT letter
     FROM dead_letters d
     WHERE d.letter > %(after)s
       AND d.expires_at > now()
-      AND (d.claimed_until IS NULL OR d.claimed_until <= now())
+      AND (d.claimed_until IS NULL OR d.claimed_until <= now() OR d.claimed_by = %(operator)s)
       AND (%(reasons)s::text[] IS NULL OR d.reason = ANY (%(reasons)s::text[]))
       AND (%(first)s::timestamptz IS NULL OR d.stored_at >= %(first)s)
       AND (%(last)s::timestamptz IS NULL OR d.stored_at < %(last)s)
@@ -95,6 +96,9 @@ SET reason = f.reason, field = f.field, tries = d.tries + 1, tried_at = now(),
     claimed_by = NULL, claimed_until = NULL
 FROM unnest(%(numbers)s::bigint[], %(reasons)s::text[], %(fields)s::text[]) AS f (letter, reason, field)
 WHERE d.letter = f.letter
+
+-- name: present
+SELECT letter FROM dead_letters WHERE letter = ANY (%(numbers)s::bigint[])
 
 -- name: release
 UPDATE dead_letters SET claimed_by = NULL, claimed_until = NULL WHERE claimed_by = %(operator)s

@@ -10,7 +10,9 @@ MAGIC = b"\xf3\x89\x9a\xc2"
 
 # Written by Amazon's own library (aws_kinesis_agg 1.2.3): partition keys p and q, an explicit hash key, data
 # `first` and `second`.
-BY_AMAZON = bytes.fromhex("f3899ac20a01700a01711201351a0b080010001a0566697273741a0a08011a067365636f6e64e89333b1ae814154c44c31f2e52c4113")
+BY_AMAZON = bytes.fromhex(
+    "f3899ac20a01700a01711201351a0b080010001a0566697273741a0a08011a067365636f6e64e89333b1ae814154c44c31f2e52c4113"
+)
 
 
 def sealed(message: bytes) -> bytes:
@@ -59,7 +61,16 @@ def test_what_only_looks_like_an_aggregate_is_handed_on_whole(broken: bytes) -> 
 
 def test_fields_of_later_versions_are_stepped_over() -> None:
     record = b"\x08\x00\x1a\x01x" + b"\x22\x03\x0a\x01t"  # tags
-    message = b"\x1a" + bytes([len(record)]) + record + b"\x28\x96\x01" + b"\x31" + b"\x00" * 8 + b"\x3d" + b"\x00" * 4
+    message = (
+        b"\x1a"
+        + bytes([len(record)])
+        + record
+        + b"\x28\x96\x01"
+        + b"\x31"
+        + b"\x00" * 8
+        + b"\x3d"
+        + b"\x00" * 4
+    )
     assert split(sealed(message)) == [b"x"]
 
 

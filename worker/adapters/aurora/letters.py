@@ -63,16 +63,17 @@ class AuroraLetters:
             kept = [number for number in held if number in failed]
             gone = [number for number in held if number not in failed]
             connection.execute(self._sql["drop_copies"], {"source": source, "numbers": held})
-            went = connection.execute(self._sql["recover"], {"numbers": gone}).rowcount
-            stayed = connection.execute(
+            connection.execute(self._sql["recover"], {"numbers": gone})
+            connection.execute(
                 self._sql["keep"],
                 {
                     "numbers": kept,
                     "reasons": [failed[number].reason.value for number in kept],
                     "fields": [failed[number].field for number in kept],
                 },
-            ).rowcount
-        return Settled(went, stayed)
+            )
+            present = {number for (number,) in connection.execute(self._sql["present"], asked).fetchall()}
+        return Settled(len({*recovered} - present), len(present & failed.keys()))
 
     def release(self, operator: str) -> None:
         self._do("release", operator=operator)

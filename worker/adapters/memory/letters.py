@@ -57,7 +57,11 @@ class MemoryLetters:
     def claim(
         self, selection: Selection, operator: str, after: int, count: int, seconds: float
     ) -> Sequence[Letter]:
-        free = [key for key in self._chosen(selection, after) if not self._held(self._slips[key])]
+        free = [
+            key
+            for key in self._chosen(selection, after)
+            if not self._held(self._slips[key]) or self._held(self._slips[key], operator)
+        ]
         until = self._now() + timedelta(seconds=seconds)
         for key in free[:count]:
             self._slips[key].claim = (operator, until)
@@ -96,8 +100,8 @@ class MemoryLetters:
             self._ledger.dead_letters[key] = letter._replace(reason=failure.reason, field=failure.field)
             slip = self._slips[key]
             slip.tries, slip.claim = slip.tries + 1, None
-        kept = len(mine.keys() & failed.keys())
-        return Settled(len(mine) - kept, kept)
+        present = {slip.number for slip in self._slips.values()}
+        return Settled(len({*recovered} - present), len(present & failed.keys()))
 
     def release(self, operator: str) -> None:
         for slip in self._known().values():
