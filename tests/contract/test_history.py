@@ -230,12 +230,13 @@ def test_a_place_that_is_not_kept_any_more_is_told(begin: list[Any]) -> None:
     assert not reader.read(10).trimmed, "it is told once"
 
 
-def test_only_an_empty_page_says_that_the_tip_is_reached() -> None:
+def test_neither_a_cut_page_nor_an_empty_one_alone_says_that_the_tip_is_reached() -> None:
     stub = Stub(
-        get_shard_iterator=[ITERATOR], get_records=[answer(entry(1)), answer(behind=1_000), answer(behind=0)]
+        get_shard_iterator=[ITERATOR],
+        get_records=[answer(entry(1), entry(2)), answer(behind=1_000), answer(entry(3), behind=0)],
     )
     reader = reader_of(stub)
-    assert [reader.read(10).at_tip for _ in range(3)] == [False, False, True]
+    assert [reader.read(2).at_tip for _ in range(3)] == [False, False, True]
 
 
 def test_a_closed_shard_ends() -> None:

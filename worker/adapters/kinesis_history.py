@@ -80,7 +80,7 @@ class KinesisShardReader:
                 raise
             self._iterator = self._begin()
             answer = _asked(self._client.get_records, ShardIterator=self._iterator, Limit=limit)
-        return self._page(answer)
+        return self._page(answer, limit)
 
     def _begin(self) -> str:
         """An iterator that gives the last record again, where there was one."""
@@ -103,7 +103,7 @@ class KinesisShardReader:
         answer = _asked(self._client.get_shard_iterator, **self._place, **where)
         return str(answer["ShardIterator"])
 
-    def _page(self, answer: Any) -> Page:
+    def _page(self, answer: Any, limit: int) -> Page:
         entries = answer["Records"]
         trimmed = self._gone(entries)
         records = [record for entry in entries for record in _split(entry)]
@@ -116,8 +116,8 @@ class KinesisShardReader:
             records,
             fetched=len(entries),
             size=sum(len(entry["Data"]) for entry in entries),
-            # a page cut by its limit may end within the last millisecond
-            at_tip=not entries and answer.get("MillisBehindLatest") == 0,
+            # a page that its limit cut may end within the last millisecond
+            at_tip=len(entries) < limit and answer.get("MillisBehindLatest") == 0,
             ended=self._iterator is None,
             trimmed=trimmed,
         )

@@ -107,7 +107,7 @@ class MemoryShardReader:
             [record for whole in taken for record in self._split(whole)],
             fetched=len(taken),
             size=sum(len(whole.data) for whole in taken),
-            at_tip=not taken,
+            at_tip=len(taken) < limit,
             ended=self._stream.closed(self._shard) and begin + limit >= len(raw),
             trimmed=trimmed,
         )
