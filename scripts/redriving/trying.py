@@ -72,7 +72,9 @@ class _Told:
         report.figure("letters recovered", self._recovered)
         report.figure("letters that failed again", self._kept)
         report.figure("of these not opened by the present key", self._sealed)
-        report.figure("letters not tried: another run has them", max(0, chosen - tried))
+        report.figure(
+            "letters not tried (in the hands of another run, or interrupted)", max(0, chosen - tried)
+        )
         report.detail(
             "by_reason",
             {

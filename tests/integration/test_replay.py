@@ -125,6 +125,19 @@ def test_a_dry_run_tells_what_the_replay_then_changes(tape: Tape) -> None:
     assert figures(again)["means of the last attempts that would change"] == 0
 
 
+def test_a_flood_of_what_cannot_be_decoded_ends_the_job_with_a_sentence(
+    tape: Tape, capfd: pytest.CaptureFixture[str]
+) -> None:
+    span = tape.record(some_events(20))
+    for _ in range(5):
+        tape.put(b"not json")
+    tape.environment |= {"POISON_STREAK": "3"}
+    code, report = tape.run(main, *span[:3], tape.until_past(), *FAST)
+    assert (code, report["exit_code"]) == (1, 1)
+    assert "refused: too much of this cannot be decoded" in capfd.readouterr().err
+    assert tape.execute("SELECT count(*) FROM dead_letters") == [(0,)]
+
+
 def test_a_stream_that_was_split_is_replayed_whole(tape: Tape) -> None:
     before = datetime.now(UTC) - SECOND
     tape.record(some_events(100))
