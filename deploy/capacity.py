@@ -150,7 +150,8 @@ def redis_node_for(states: int) -> str | None:
 def needs(workload: Workload, task: Task) -> Needs:
     """Everything a workload needs."""
     rate = workload.rate
-    shards = shards_for(rate, workload.events_per_record, workload.event_bytes)
+    # a task reads at least one shard, and one task does not outlive its zone
+    shards = max(_LEAST_TASKS, shards_for(rate, workload.events_per_record, workload.event_bytes))
     return Needs(
         shards=shards,
         tasks=tasks_for(rate, shards, task),

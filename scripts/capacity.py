@@ -93,7 +93,7 @@ def _cost(run: Run, arguments: argparse.Namespace, found: "Needs", event_bytes: 
             event_bytes=ceil(event_bytes),
             states=arguments.states,
             min_tasks=found.tasks,
-            max_worker_tasks=max(found.tasks, found.shards),
+            max_worker_tasks=found.shards,
             max_api_tasks=max(4, found.tasks),
             aurora_max_acu=found.acu,
             redis_node=found.redis_node or "cache.m7g.2xlarge",

@@ -5,12 +5,14 @@ groups are known; where neither can be used the run goes on and says so.
 """
 
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+_PREFIX = "edu-load-test-"
 _PERIOD_MICROS = 100_000
 _PATIENCE_SECONDS = 5.0
 
@@ -88,10 +90,23 @@ def _make(
 def _child(folders: list[Path], root: Path, group: str) -> Path:
     """A new group below our own, so that every limit above it holds as well."""
     inside = root / group.lstrip("/")
-    folder = (inside if inside.is_dir() else root) / f"edu-load-test-{os.getpid()}"
+    parent = inside if inside.is_dir() else root
+    _clear_leftovers(parent)
+    folder = parent / f"{_PREFIX}{os.getpid()}"
     folder.mkdir(exist_ok=True)
     folders.append(folder)
     return folder
+
+
+def _clear_leftovers(parent: Path) -> None:
+    """End what a run left behind that was killed: its task may wait for its servers for ever."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        if Path(f"/proc/{folder.name.removeprefix(_PREFIX)}").exists():
+            continue
+        for pid in (folder / "cgroup.procs").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        _remove(folder)
 
 
 def _hierarchies(mounts: Path) -> dict[str, Path]:

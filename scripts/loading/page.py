@@ -65,7 +65,7 @@ def page(told: Told, report: Report, plots: Sequence["Plot"]) -> str:
         "<h2>What it cost</h2>",
         _cpu(trial),
         "<h2>Everything else</h2>",
-        _table(("figure", ""), ((name, _shown(value)) for name, value in report.figures.items())),
+        _rest(report),
         _foot(told),
     ]
     title = f"<title>Load test, {told.started:%Y-%m-%d}</title>"
@@ -168,6 +168,13 @@ def _cpu(trial: Trial) -> str:
     if not rows:
         return "<p>Not ours to see: the system under load runs elsewhere.</p>"
     return _table(("part", "of one core", "µs an event"), rows, f"held back: {trial.throttled}")
+
+
+def _rest(report: Report) -> str:
+    """The figures that no other table holds."""
+    told = ("put → visible", "CPU:")
+    rows = [(name, _shown(value)) for name, value in report.figures.items() if not name.startswith(told)]
+    return _table(("figure", ""), rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:

@@ -81,7 +81,8 @@ def picture(trial: Trial, title: str, file: Path) -> None:
 def _rates(axes: Any, trial: Trial) -> None:
     moments = trial.moments
     axes.plot(_steps(trial.offered), trial.offered, color=_INK, lw=4, alpha=0.35, label="offered")
-    axes.plot(_steps(trial.acknowledged), trial.acknowledged, color=_COLOURS[0], lw=1.5, label="acknowledged")
+    taken = trial.acknowledged[:-1]  # the last second is not a whole one
+    axes.plot(_steps(taken), taken, color=_COLOURS[0], lw=1.5, label="acknowledged")
     at = np.array([moment.at for moment in moments])
     totals = np.array([sum(moment.committed.values()) for moment in moments])
     if len(at) > 1:
@@ -157,13 +158,14 @@ def _tail(axes: Any, trial: Trial) -> None:
 def _finish(axes: Any, label: str) -> None:
     axes.set_xlabel("seconds since the start")
     axes.set_ylabel(label)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # room for the legend
     if axes.has_data():
         axes.legend(loc="best", ncols=2)
 
 
 def _plain(axis: Any) -> None:
     axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axis.set_minor_locator(mpl.ticker.LogLocator(subs=(2, 5)))
     axis.set_minor_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
