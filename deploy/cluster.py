@@ -34,16 +34,6 @@ METRICS_PORT = 9102
 """Prometheus; no security group opens it and no route leads to it."""
 
 _SOURCE = Path(__file__).parent.parent
-_IN_THE_IMAGE = (
-    "Dockerfile",
-    "constraints.txt",
-    "docs",
-    "pyproject.toml",
-    "README.md",
-    "scripts",
-    "setup.cfg",
-    "worker",
-)
 _USER = "1000:1000"
 _PROBE = (
     f"import urllib.request as request; request.urlopen('http://127.0.0.1:{SERVICE_PORT}/healthz', timeout=4)"
@@ -289,7 +279,7 @@ class Cluster(Construct):
             self,
             "Image",
             directory=str(_SOURCE),
-            exclude=["*", *(f"!{name}" for name in _IN_THE_IMAGE), "**/__pycache__"],
+            # what else is in it says .dockerignore
             ignore_mode=IgnoreMode.DOCKER,
             platform=ecr_assets.Platform.LINUX_ARM64
             if self._config.architecture == "ARM64"

@@ -5,7 +5,7 @@ rebuild reads it: each attempt that stands, with its time and its score. Attempt
 nowhere; that they are in the ledger is proven by the counters, which tell how many registers were begun.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ class Books(NamedTuple):
     """The ledger, and what readers find of states."""
 
     ledger: Ledger
-    states: Callable[[list[StateKey]], list[bytes | None]]
+    states: Callable[[Sequence[StateKey]], Sequence[bytes | None]]
 
 
 def counters(ledger: Ledger) -> Counters:

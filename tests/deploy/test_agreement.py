@@ -1,5 +1,7 @@
 """Platform and product, which import nothing of each other, mean the same by the same words."""
 
+import re
+import string
 from typing import Any
 
 import msgspec
@@ -58,6 +60,20 @@ def test_the_time_of_a_stop_is_the_supervisors() -> None:
     assert fields["give_back_seconds"] == GIVE_BACK_SECONDS
     assert SupervisorConfig.stop_margin_seconds == SUPERVISOR_MARGIN_SECONDS
     assert SupervisorConfig.leave_seconds == LEAVE_SECONDS
+
+
+def test_the_image_is_given_all_that_its_dockerfile_takes(anywhere: Synthesis) -> None:
+    if anywhere.config.image is not None:
+        return
+    (given,) = (path.parent for path in anywhere.template_file.parent.glob("asset.*/Dockerfile"))
+    lines = (given / "Dockerfile").read_text().splitlines()
+    default = dict(line.removeprefix("ARG ").split("=", 1) for line in lines if re.match(r"ARG \w+=", line))
+    steps = [line.split()[1:-1] for line in lines if re.match(r"(COPY|ADD) (?!--from)", line)]
+    taken = [string.Template(word).substitute(default) for step in steps for word in step if word[0] != "-"]
+    assert len(taken) >= 8
+    assert [name for name in taken if not (given / name).exists()] == []
+    # neither state nor tests: a change there would be a new image
+    assert {path.name for path in given.iterdir()}.isdisjoint({".local", ".git", "tests"})
 
 
 class _Tables:

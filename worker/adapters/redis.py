@@ -5,13 +5,13 @@ Cluster mode is off, so one script may touch every key of a batch. States carry 
 every key: raising either leaves the old states behind, unread.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import resources
 from typing import Any, cast
+from uuid import UUID
 
 import redis
 from redis.backoff import NoBackoff
@@ -22,7 +22,7 @@ from worker.domain.event import from_micros, micros
 from worker.domain.position import Position, parse
 from worker.domain.score import DEFINITION
 from worker.domain.window import HEADER_SIZE, Version, header
-from worker.ports import Loaded, Peeked, Source, StateKey, Write
+from worker.ports import Loaded, Peeked, Resident, Source, StateKey, Write, residence
 
 CLAIM_SECONDS = 60
 _AT_ONCE = 1_000
@@ -107,8 +107,23 @@ class RedisProjection:
             else:
                 client.hset(self._watermarks, source, str(micros(moment)))
 
+    def residents(self, page: int) -> Iterator[Sequence[Resident]]:
+        cursor = 0
+        while True:
+            with self._connected() as client:
+                cursor, names = cast(
+                    "tuple[int, list[bytes]]", client.scan(cursor, match=self._prefix + b"*", count=page)
+                )
+            yield [self._resident(name) for name in names]
+            if cursor == 0:
+                return
+
+    def drop(self, residents: Sequence[Resident]) -> int:
+        with self._connected() as client:
+            names = [self._name(resident) for resident in residents]
+            return client.unlink(*names) if names else 0
+
     def states(self, keys: Sequence[StateKey]) -> list[bytes | None]:
-        """The states as they stand, without claiming; for verification and measurement."""
         with self._connected() as client:
             found = cast("list[bytes | None]", client.mget([self._key(key) for key in keys])) if keys else []
         return [value if value is not None and value.startswith(_STATE) else None for value in found]
@@ -166,8 +181,14 @@ class RedisProjection:
         return told.decode() if isinstance(told, bytes) else told
 
     def _key(self, key: StateKey) -> bytes:
-        course = hashlib.blake2b(key.course_id.encode(), digest_size=8).digest()
-        return self._prefix + key.student_key.bytes + course
+        return self._name(residence(key))
+
+    def _name(self, resident: Resident) -> bytes:
+        return self._prefix + resident.student_key.bytes + resident.course_digest
+
+    def _resident(self, name: bytes) -> Resident:
+        digests = len(self._prefix) + 16
+        return Resident(UUID(bytes=name[len(self._prefix) : digests]), name[digests:])
 
     def _marker(self, source: Source) -> str:
         return self._marker_prefix + source

@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
-from uuid import UUID
 
 from litestar import MediaType, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
@@ -200,8 +199,7 @@ async def disclosures(
     only(request, "student_id", "limit", "cursor")
     own, purpose = own_id(caller, student_id), purpose_of(request, purpose)
     grant = access.to_disclosures(caller, own, purpose)
-    key = service.identity.identify(own, caller.realm).student_key
-    asked = Asked(caller, grant, purpose, own, key)
+    asked = Asked(caller, grant, purpose, own, service.identity.pseudonym(own, caller.realm))
     return await _give(request, await service.views.disclosures(asked, cursor, limit or _PAGE))
 
 
@@ -277,8 +275,7 @@ def _asked(
 ) -> Asked:
     own = own_id(caller, student_id)
     grant = access.to_student(caller, own, course_id, purpose)
-    key: UUID = service.identity.identify(own, caller.realm).student_key
-    return Asked(caller, grant, purpose, own, key)
+    return Asked(caller, grant, purpose, own, service.identity.pseudonym(own, caller.realm))
 
 
 def _csv(body: bytes) -> Response[Any]:

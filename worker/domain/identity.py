@@ -74,11 +74,16 @@ class Identity:
 
     def identify(self, student_id: str, realm: str) -> Identified:
         """The pseudonym (first 16 bytes of HMAC-SHA256) and the sealed id, under the current key."""
-        kid, key = self._keyring.current, self._keyring.keys[self._keyring.current]
+        kid = self._keyring.current
+        sealed = self._seals[kid].encrypt(student_id.encode(), [realm.encode()])
+        return Identified(self.pseudonym(student_id, realm), _frame(kid, realm) + sealed)
+
+    def pseudonym(self, student_id: str, realm: str) -> UUID:
+        """The pseudonym alone, for who only looks a student up."""
+        key = self._keyring.keys[self._keyring.current]
         message = length_prefixed(realm.encode(), student_id.encode())
         digest = hmac.digest(key.pseudonym, message, hashlib.sha256)
-        sealed = self._seals[kid].encrypt(student_id.encode(), [realm.encode()])
-        return Identified(UUID(bytes=digest[:16]), _frame(kid, realm) + sealed)
+        return UUID(bytes=digest[:16])
 
     def open(self, sealed_id: bytes) -> tuple[str, str]:
         """The realm and the student id inside a sealed id.

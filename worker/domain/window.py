@@ -157,20 +157,18 @@ def unpack(content: bytes) -> Window:
     """The content as numbers.
 
     Raises:
-        UnknownFormat: the content was written in another format.
+        UnknownFormat: the content was written in another format, or is no content at all.
     """
-    form, total, scored, best, last_activity, _, day_count = _HEAD.unpack_from(content)
-    if form != FORMAT:
-        raise UnknownFormat(form)
-    days_end = _HEAD.size + _DAY.size * day_count
-    return Window(
-        total,
-        scored,
-        best,
-        last_activity,
-        list(_DAY.iter_unpack(content[_HEAD.size : days_end])),
-        list(_ENTRY.iter_unpack(content[days_end:])),
-    )
+    try:
+        form, total, scored, best, last_activity, _, day_count = _HEAD.unpack_from(content)
+        if form != FORMAT:
+            raise UnknownFormat(form)
+        days_end = _HEAD.size + _DAY.size * day_count
+        days = list(_DAY.iter_unpack(content[_HEAD.size : days_end]))
+        ring = list(_ENTRY.iter_unpack(content[days_end:]))
+    except struct.error as error:
+        raise UnknownFormat(str(error)) from None
+    return Window(total, scored, best, last_activity, days, ring)
 
 
 def _pack(window: Window) -> bytes:

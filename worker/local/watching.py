@@ -15,10 +15,9 @@ from worker.domain.accounting import Accounting
 from worker.domain.errors import ProjectionUnavailable, Unavailable
 from worker.domain.event import ScoreEvent, micros, register_of
 from worker.domain.window import HEADER_SIZE, RING
-from worker.local.edges import VisibleProjection
 from worker.local.process import StackError
 from worker.local.session import Task
-from worker.ports import Ledger, StateKey
+from worker.ports import Ledger, Projection, StateKey
 
 _POLL_SECONDS = 0.004
 _WAIT_SECONDS = 0.2
@@ -110,7 +109,7 @@ class VisibilityProbe:
         poll_seconds: time between two looks, which is how exact a measure can be.
     """
 
-    def __init__(self, projection: VisibleProjection, poll_seconds: float = _POLL_SECONDS) -> None:
+    def __init__(self, projection: Projection, poll_seconds: float = _POLL_SECONDS) -> None:
         self._projection = projection
         self._poll_seconds = poll_seconds
         self._watched: list[_Watched] = []

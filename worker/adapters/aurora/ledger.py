@@ -139,6 +139,15 @@ class AuroraLedger:
             yield [(StateKey(row[2], row[3]), Version(row[4], row[5])) for row in rows]
             last = {"course_ref": rows[-1][0], "student_ref": rows[-1][1]}
 
+    def count_states(self) -> int:
+        with self._session.connection() as connection:
+            return int(self._one(connection, "count_states")[0])
+
+    def states_of(self, students: Sequence[UUID]) -> Sequence[StateKey]:
+        with self._session.connection() as connection:
+            rows = connection.execute(self._sql["states_of"], {"students": list(students)}, binary=True)
+            return [StateKey(*row) for row in rows.fetchall()]
+
     def erased(self) -> Iterable[StateKey]:
         with self._session.connection() as connection:
             return [StateKey(*row) for row in connection.execute(self._sql["erased"]).fetchall()]
