@@ -18,6 +18,8 @@ from worker.wiring_jobs import Restart
 
 _MARGIN = timedelta(hours=1)
 _LAST_SUB = 2**31 - 1
+_LOOKS = 5
+_BETWEEN_LOOKS = 0.3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +70,11 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
 
 def _must_be_alone(run: Run, parts: Restart, failover_seconds: float) -> None:
     """Nothing may write under the old epoch any more: no session in PostgreSQL, no lease that moves."""
-    others = patiently(run, parts.epochs.others)
+    for _ in range(_LOOKS):
+        others = patiently(run, parts.epochs.others)
+        # a session that was just closed is seen for a moment longer
+        if not others or run.stopping.wait(_BETWEEN_LOOKS):
+            break
     if others:
         msg = (
             f"{others:,} other sessions of workers, API or jobs are connected to the ledger; stop them first "
