@@ -5,10 +5,11 @@ Errors are those of `worker.domain.errors`; an adapter lets no error of its libr
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
@@ -22,6 +23,9 @@ from worker.metrics import CounterName, GaugeName, HistogramName
 
 Source: TypeAlias = str
 """Where positions count: `kinesis:{stream ARN}@{creation time}:{shard}`, `replay:...`, `file:...`."""
+
+STREAMS = "kinesis:"
+"""What the sources that never end by themselves begin with; all others are a job's and are closed."""
 
 DELETIONS: Source = "deletions"
 """Where erasures and retention count, one a transaction: its floor is how many the ledger has seen."""
@@ -46,7 +50,13 @@ class Resident(NamedTuple):
 
 def residence(key: StateKey) -> Resident:
     """Where this state stands."""
-    return Resident(key.student_key, hashlib.blake2b(key.course_id.encode(), digest_size=8).digest())
+    return Resident(key.student_key, course_digest(key.course_id))
+
+
+@functools.lru_cache(1 << 12)
+def course_digest(course_id: str) -> bytes:
+    """The course's part of a residence; there are thousands of courses and millions of looks."""
+    return hashlib.blake2b(course_id.encode(), digest_size=8).digest()
 
 
 class Record(NamedTuple):
@@ -107,10 +117,10 @@ class Batch:
     def read(self) -> int:
         return len(self.events) + len(self.dead_letters)
 
-    @property
+    @functools.cached_property
     def keys(self) -> list[StateKey]:
-        """The touched states, each once, in a fixed order."""
-        return sorted({delivered.key for delivered in self.events})
+        """The touched states, each once, in the order of their first events."""
+        return list(dict.fromkeys([delivered.key for delivered in self.events]))
 
 
 class Touched(NamedTuple):
@@ -147,6 +157,14 @@ class Progress(NamedTuple):
     projected: Position
     accounting: Accounting
     poison: PoisonWindow = PoisonWindow()
+    closed: bool = False
+
+
+class Idle(NamedTuple):
+    """A job's source that nobody writes to: how far it is committed, and how far its floor says projected."""
+
+    end: Position
+    floor: Position
 
 
 class Ledger(Protocol):
@@ -159,7 +177,10 @@ class Ledger(Protocol):
         """The ledger's epoch, raised when PostgreSQL was restored to an earlier time."""
 
     def open_source(self, source: Source) -> Progress:
-        """Insert the source's progress row if absent and return it."""
+        """Insert the source's progress row if absent and return it.
+
+        A closed one is opened again, with no floor: what came before needs no guard any more.
+        """
 
     def intern(self, batch: Batch) -> Batch:
         """Make the batch's students and courses known, in transactions of their own, before `commit`.
@@ -207,6 +228,15 @@ class Ledger(Protocol):
 
     def progress(self) -> Mapping[Source, Progress]:
         """Every source, closed ones included."""
+
+    def idle(self, span: timedelta) -> Mapping[Source, Idle]:
+        """The open sources of jobs whose last commit and last rise of the floor are that long past."""
+
+    def close_source(self, source: Source, span: timedelta) -> bool:
+        """Leave a source out of the floors; False where it is not idle, or not projected.
+
+        A commit to a closed source opens it again.
+        """
 
     def sweep_turn(self) -> AbstractContextManager[bool]:
         """Hold the fleet-wide turn to sweep; False where another worker has it."""
@@ -276,6 +306,9 @@ class Projection(Protocol):
 
     def markers(self, sources: Sequence[Source]) -> Mapping[Source, Position]:
         """The markers that exist."""
+
+    def forget_marker(self, source: Source, last: Position) -> bool:
+        """Delete the marker of a closed source if it stands at `last`, in one atomic step."""
 
     def unlink(self, number: int, keys: Sequence[StateKey]) -> bool:
         """Remove what the deletion of that number has taken from the ledger, in one atomic step.

@@ -92,12 +92,12 @@ def redis_url(settings: Settings) -> Callable[[], str]:
     return lambda: _secrets(settings, ProjectionUnavailable).redis(secret_id)
 
 
-def identity(settings: Settings) -> Identity:
-    """Pseudonyms and seals under the configured keyring."""
+def identity(settings: Settings, remembered: int = 0) -> Identity:
+    """Pseudonyms and seals under the configured keyring; so many students are remembered."""
     if settings.identity_keys_file is not None:
-        return Identity(keyring(Path(settings.identity_keys_file).read_text()))
+        return Identity(keyring(Path(settings.identity_keys_file).read_text()), remembered)
     text = _secrets(settings, Unavailable).text(str(settings.identity_keys_secret_id))
-    return Identity(keyring(text))
+    return Identity(keyring(text), remembered)
 
 
 def vault(settings: Settings) -> EnvelopeVault:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -13,7 +14,9 @@ from worker.domain.errors import Reason
 from worker.domain.event import micros, ratio_micros, register_of
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Attempt
-from worker.ports import Batch, Committed, DeadLetter, Ledger, StateKey
+from worker.ports import Batch, Committed, DeadLetter, Idle, Ledger, StateKey
+
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -217,6 +220,62 @@ def test_floors_only_rise(ledger: Ledger) -> None:
     assert ledger.floors() == {"test": Position(9, 2)}
 
 
+def test_a_source_of_a_job_is_idle_once_nobody_has_written_for_so_long(ledger: Ledger) -> None:
+    ledger.open_source("kinesis:a stream")
+    commit(ledger, batch(score_event(), sequence=7))
+    ledger.advance_floor("test", Position(6))
+    assert ledger.idle(HOUR) == {}
+    assert ledger.idle(timedelta(0)) == {"test": Idle(Position(7), Position(6))}, "a stream's never is"
+    let_pass(ledger, HOUR)
+    assert [*ledger.idle(HOUR)] == ["test"]
+    ledger.advance_floor("test", Position(7))
+    assert ledger.idle(HOUR) == {}, "what Redis has held for a moment a replica may lack"
+    let_pass(ledger, HOUR)
+    commit(ledger, batch(score_event(attempt=2), sequence=8))
+    assert ledger.idle(HOUR) == {}
+
+
+def test_a_closed_source_has_no_floor_and_keeps_its_progress(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(), sequence=7))
+    ledger.advance_floor("test", Position(7))
+    assert not ledger.close_source("test", HOUR), "somebody has just written"
+    assert ledger.close_source("test", timedelta(0))
+    assert not ledger.close_source("test", timedelta(0)), "it is closed already"
+    assert ledger.floors() == {}
+    assert ledger.idle(timedelta(0)) == {}
+    progress = ledger.progress()["test"]
+    assert progress.closed
+    assert progress.committed == Position(7)
+
+
+def test_a_source_whose_floor_is_not_its_end_is_not_closed(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(), sequence=7))
+    ledger.advance_floor("test", Position(6))
+    assert not ledger.close_source("test", timedelta(0))
+    assert ledger.floors() == {"test": Position(6)}
+
+
+def test_a_closed_source_is_opened_again_without_a_floor(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(), sequence=7))
+    ledger.advance_floor("test", Position(7))
+    ledger.close_source("test", timedelta(0))
+    again = ledger.open_source("test")
+    assert (again.committed, again.projected, again.closed) == (Position(7), ORIGIN, False)
+    assert ledger.floors() == {"test": ORIGIN}
+    assert ledger.idle(HOUR) == {}
+    ledger.advance_floor("test", Position(7))
+    assert ledger.open_source("test").projected == Position(7), "it was open"
+
+
+def test_a_commit_to_a_closed_source_opens_it(ledger: Ledger) -> None:
+    commit(ledger, batch(score_event(), sequence=7))
+    ledger.advance_floor("test", Position(7))
+    ledger.close_source("test", timedelta(0))
+    commit(ledger, batch(score_event(attempt=2), sequence=8))
+    assert ledger.floors() == {"test": Position(7)}
+    assert not ledger.progress()["test"].closed
+
+
 def test_positions_have_56_digits(ledger: Ledger) -> None:
     high = 10**55 + 1
     commit(ledger, batch(score_event(), sequence=high))
@@ -280,6 +339,17 @@ def rekey(ledger: Ledger, *, old: str, now: str) -> None:
             "INSERT INTO student_keys SELECT %s, student_ref FROM students WHERE student_key = %s",
             (alias, canonical),
         )
+
+
+def let_pass(ledger: Ledger, span: timedelta) -> None:
+    """As if everything had been written so much earlier."""
+    if isinstance(ledger, MemoryLedger):
+        before = ledger.now
+        ledger.now = lambda: before() + span
+        return
+    assert isinstance(ledger, AuroraLedger)
+    with ledger._session.connection() as connection:
+        connection.execute("UPDATE source_progress SET updated_at = updated_at - %s", [span])
 
 
 def ratios(ledger: Ledger) -> list[int | None]:

@@ -317,6 +317,15 @@ def test_a_watermark_moves_and_goes_with_its_source(projection: Twin) -> None:
     assert projection.watermarks() == {"a": later}
 
 
+def test_a_marker_is_forgotten_where_it_was_seen(projection: Twin) -> None:
+    projection.write("file:a:1of2", None, Position(9), [])
+    projection.write("b", None, Position(9), [])
+    assert not projection.forget_marker("file:a:1of2", Position(8))
+    assert projection.forget_marker("file:a:1of2", Position(9))
+    assert not projection.forget_marker("file:a:1of2", Position(9)), "it is gone"
+    assert projection.markers(["file:a:1of2", "b"]) == {"b": Position(9)}
+
+
 def test_nothing_is_installed_over_absence(projection: Twin) -> None:
     for value in (state(2), b"", None):
         assert not projection.install([Write(ADA, header(Version(1, 1)), value)])[0]
@@ -415,6 +424,7 @@ def test_a_step_that_no_replica_has_breaks_the_chain(projection: Twin, server: "
         lambda p: p.set_watermark("a", NOW),
         lambda p: p.states([ADA]),
         lambda p: p.markers(["a"]),
+        lambda p: p.forget_marker("a", ORIGIN),
         lambda p: p.begin_sweep(),
         lambda p: p.drop_stale(b"x", []),
         lambda p: p.end_sweep(b"x", {"a": ORIGIN}),

@@ -1,4 +1,4 @@
-"""The Projection port on Redis: seven small scripts, each one atomic step of the protocol.
+"""The Projection port on Redis: eight small scripts, each one atomic step of the protocol.
 
 Cluster mode is off, so one script may touch every key of a batch. States carry a life and may be evicted
 (`volatile-lru`); markers and the sweep's chain carry none. The ledger's epoch and the definition stand in
@@ -22,7 +22,7 @@ from worker.domain.event import from_micros, micros
 from worker.domain.position import Position, parse
 from worker.domain.score import DEFINITION
 from worker.domain.window import HEADER_SIZE, Version, header
-from worker.ports import DELETIONS, Loaded, Peeked, Resident, Source, StateKey, Write, residence
+from worker.ports import DELETIONS, Loaded, Peeked, Resident, Source, StateKey, Write, course_digest
 
 CLAIM_SECONDS = 60
 _AT_ONCE = 1_000
@@ -136,6 +136,10 @@ class RedisProjection:
         positions = {source: _position(value) for source, value in zip(sources, found, strict=True)}
         return {source: position for source, position in positions.items() if position is not None}
 
+    def forget_marker(self, source: Source, last: Position) -> bool:
+        with self._connected():
+            return bool(self._run("forget_marker", [self._marker(source)], [str(last)]))
+
     def unlink(self, number: int, keys: Sequence[StateKey]) -> bool:
         before = "" if number == 1 else str(Position(number - 1))
         with self._connected():
@@ -187,7 +191,8 @@ class RedisProjection:
         return told.decode() if isinstance(told, bytes) else told
 
     def _key(self, key: StateKey) -> bytes:
-        return self._name(residence(key))
+        student_key, course_id = key
+        return self._prefix + student_key.int.to_bytes(16) + course_digest(course_id)
 
     def _name(self, resident: Resident) -> bytes:
         return self._prefix + resident.student_key.bytes + resident.course_digest

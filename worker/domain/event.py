@@ -5,6 +5,7 @@ wins; both are functions of the event alone, so every worker, replay and backfil
 """
 
 import enum
+import functools
 import hashlib
 import struct
 from datetime import UTC, datetime, timedelta
@@ -90,9 +91,16 @@ def register_of(event: ScoreEvent) -> Register:
         name = f"e:{event.event_id}"
     else:
         name = f"t:{micros(event.occurred_at)}"
-    parts = length_prefixed(event.source.encode(), event.item_id.encode(), name.encode())
-    key, check = _HALVES.unpack(hashlib.blake2b(parts, digest_size=16).digest())
+    key, check = _named(event.source, event.item_id, name)
     return Register(key, check, event.event_id or "", REVISION_OF_NORMALISER, _digest(event))
+
+
+@functools.lru_cache(1 << 14)
+def _named(source: str, item_id: str, name: str) -> tuple[int, int]:
+    """A whole class takes the first attempt of one item: one hash for all of them."""
+    parts = length_prefixed(source.encode(), item_id.encode(), name.encode())
+    key, check = _HALVES.unpack(hashlib.blake2b(parts, digest_size=16).digest())
+    return key, check
 
 
 def order_of(event: ScoreEvent, register: Register) -> tuple[datetime, int, str, int, bytes]:

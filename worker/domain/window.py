@@ -71,7 +71,7 @@ class Window(NamedTuple):
     ring: list[tuple[int, int, int]]
 
 
-def header(version: Version) -> bytes:
+def header(version: tuple[int, int]) -> bytes:
     """The first 17 bytes of a state; equal headers mean equal contents."""
     return _HEADER.pack(b"S", *version)
 

@@ -19,7 +19,9 @@ which is where its owner will look for it.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
 from math import isfinite
+from typing import Any, NamedTuple
 
 REQUIRED = ("student_id", "course_id", "item_id", "score", "max_score", "occurred_at")
 OPTIONAL = ("attempt", "graded_at", "event_id", "kind", "source")
@@ -34,7 +36,9 @@ _DAYS = re.compile(r"(?P<base>.+?)\s*(?P<sign>[+-])\s*(?P<days>\{[^{}]+\}|[0-9]+
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].+)?")
+_DONE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _ABSENT = object()
+_CELLS = 1 << 14
 
 Row = Mapping[str, object]
 ToEvent = Callable[[Row], dict[str, object]]
@@ -64,7 +68,7 @@ def event_mapper(spec: str, columns: Sequence[str], *, typed: bool) -> ToEvent:
     """
     problems: list[str] = []
     sides = _right_sides(spec, problems)
-    takes: list[tuple[str, Callable[[Row], object]]] = []
+    takes: list[tuple[str, _Take]] = []
     for field in FIELDS:
         if field in OPTIONAL and field not in sides and field not in columns and not typed:
             continue  # an object further on may still have it, a row of cells cannot
@@ -75,8 +79,17 @@ def event_mapper(spec: str, columns: Sequence[str], *, typed: bool) -> ToEvent:
     if problems:
         raise ColumnsError(problems, columns)
 
+    flat = [(field, *take) for field, take in takes]
+
     def to_event(row: Row) -> dict[str, object]:
-        return {field: value for field, take in takes if (value := take(row)) is not _ABSENT}
+        event: dict[str, object] = {}
+        for field, column, make in flat:
+            value = row if column is None else row.get(column, _ABSENT)
+            if make is not None:
+                value = make(value)
+            if value is not _ABSENT:
+                event[field] = value
+        return event
 
     return to_event
 
@@ -96,17 +109,34 @@ def _right_sides(spec: str, problems: list[str]) -> dict[str, str]:
     return sides
 
 
-def _take(field: str, side: str | None, columns: Sequence[str], *, typed: bool) -> Callable[[Row], object]:
+class _Take(NamedTuple):
+    """What makes a field: of one column's value, or where that is None of the whole row; as it is without."""
+
+    column: str | None
+    make: Callable[[Any], object] | None
+
+
+def _take(field: str, side: str | None, columns: Sequence[str], *, typed: bool) -> _Take:
     name = field if side is None else side
     if columns.count(name) > 1:
         raise ValueError(f"the file has more than one column '{name}'")
     if name in columns or (side is None and field in OPTIONAL):
-        convert = _from_json if typed else _from_cell
-        return lambda row: convert(field, row.get(name, _ABSENT))
+        return _Take(name, partial(_from_json, field) if typed else _from_cells(field))
     if side is None:
         raise ValueError(f"no such column; say where it comes from ({field}=...)")
-    text = _text(field, side, columns)
-    return lambda row: _from_cell(field, text(row))
+    text, convert = _text(field, side, columns), _remembered(field)
+    return _Take(None, lambda row: convert(text(row)))
+
+
+def _from_cells(field: str) -> Callable[[Any], object] | None:
+    """Cells repeat, scores and dates a thousand times a file; a name that must be there goes on as it is."""
+    if field in REQUIRED and field not in _NUMBERS | _TIMES:
+        return None
+    return _remembered(field)
+
+
+def _remembered(field: str) -> Callable[[Any], object]:
+    return lru_cache(_CELLS)(partial(_from_cell, field))
 
 
 def _text(field: str, side: str, columns: Sequence[str]) -> Callable[[Row], str]:
@@ -186,10 +216,13 @@ def _moment(text: str) -> datetime | None:
 
 
 def _time(text: str) -> str:
+    if _DONE.fullmatch(text):
+        return text
     moment = _moment(text)
     return text if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
+@lru_cache(_CELLS)
 def _shifted(base: str, sign: str, days: str) -> str:
     if not base.strip() or not days.strip():
         return ""

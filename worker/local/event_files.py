@@ -1,4 +1,4 @@
-"""Files of attempts, as people have them: CSV or newline-delimited JSON, gzipped or not.
+"""Files of attempts, as people have them: CSV or newline-delimited JSON, plain, gzip or zstd.
 
 Trying the product on one's own scores must not need a program first. A file is read one row at a time, so
 its size does not matter, and every row comes out: one that cannot be understood is yielded as the bytes it
@@ -10,17 +10,20 @@ import csv
 import gzip
 import re
 from collections.abc import Iterator
-from io import TextIOWrapper
+from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import orjson
+import zstandard
 
 from worker.local.columns import ColumnsError, ToEvent, event_mapper
 
-_SUFFIXES = (".csv", ".csv.gz", ".ndjson", ".ndjson.gz")
+SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst")
+"""How the name of a file of attempts ends."""
 _SAMPLE = 1_000  # lines whose keys together count as the columns of a file without a header
+_STEP = 4_096  # so few bytes of a zstd file inflate to 128 MB at the most
 _BOM = b"\xef\xbb\xbf"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is not UTF-8
 
@@ -42,31 +45,76 @@ def read_events(path: Path, columns: str = "") -> Iterator[FileEvent]:
     """Read a file of attempts, lazily and in its order; blank lines are no rows.
 
     Args:
-        path: a file whose name ends in .csv, .csv.gz, .ndjson or .ndjson.gz.
+        path: a file whose name ends in one of `SUFFIXES`.
         columns: where the fields come from (see `worker.local.columns`).
 
     Raises:
         ColumnsError: at once, before a row is read; the columns do not give an event.
-        ValueError: at once; the name has none of the four endings.
+        ValueError: at once; the name has none of the endings.
         OSError: the file is missing, or (while reading) its compression is broken.
         EOFError: while reading; the compressed file ends too early.
     """
     name = path.name.lower()
-    if not name.endswith(_SUFFIXES):
-        raise ValueError(f"{path.name}: the name of a file of attempts ends in one of {', '.join(_SUFFIXES)}")
-    if name.endswith((".csv", ".csv.gz")):
+    if not name.endswith(SUFFIXES):
+        raise ValueError(f"{path.name}: the name of a file of attempts ends in one of {', '.join(SUFFIXES)}")
+    if name.endswith(SUFFIXES[:3]):
         return _csv_events(path, event_mapper(columns, _csv_header(path), typed=False))
     return _ndjson_events(path, event_mapper(columns, _ndjson_keys(path), typed=True))
 
 
-def _open(path: Path) -> BinaryIO:
-    if path.name.lower().endswith(".gz"):
+def open_file(path: Path) -> BinaryIO:
+    """The content of a file, inflated where its name says that it is compressed.
+
+    Raises:
+        OSError: the file is missing, or (while reading) its compression is broken.
+        EOFError: while reading; the compressed file ends too early.
+    """
+    name = path.name.lower()
+    if name.endswith(".gz"):
         return cast("BinaryIO", gzip.open(path, "rb"))
+    if name.endswith(".zst"):
+        return cast("BinaryIO", BufferedReader(_Zstd(path.open("rb")), 1 << 17))
     return path.open("rb")
 
 
+class _Zstd(RawIOBase):
+    """The frames of a zstd file; zstandard's own reader takes a file that was cut short for its end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._held = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._held:
+            if self._frame is not None and self._frame.eof:
+                rest, self._frame = self._frame.unused_data, None
+            else:
+                rest = b""
+            packed = rest or self._file.read(_STEP)
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("the compressed file ended before the end of its last frame")
+                return 0
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            try:
+                self._held = self._frame.decompress(packed)
+            except zstandard.ZstdError as error:
+                raise OSError(f"not a zstd file, or damaged ({error})") from None
+        size = min(len(buffer), len(self._held))
+        buffer[:size], self._held = self._held[:size], self._held[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 def _csv_header(path: Path) -> list[str]:
-    with _open(path) as file, TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
+    with open_file(path) as file, TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
         try:
             header = next(csv.reader(text, strict=True), None)
         except csv.Error as error:
@@ -84,9 +132,10 @@ def _csv_events(path: Path, to_event: ToEvent) -> Iterator[FileEvent]:
             row_lines.append(line)
             yield line
 
-    with _open(path) as file, TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
+    with open_file(path) as file, TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
         reader = csv.reader(remembered(text), strict=True)
         header = next(reader)
+        width = len(header)
         while True:
             row_lines.clear()
             line = reader.line_num + 1
@@ -98,23 +147,23 @@ def _csv_events(path: Path, to_event: ToEvent) -> Iterator[FileEvent]:
                 cells = None
             if cells == []:
                 continue
-            raw = "".join(row_lines).rstrip("\r\n")
-            if cells is None or len(cells) != len(header) or _NOT_UTF8.search(raw):
-                yield FileEvent(line, raw.encode("utf-8", "surrogateescape"))
+            raw = "".join(row_lines)
+            if cells is None or len(cells) != width or not (raw.isascii() or not _NOT_UTF8.search(raw)):
+                yield FileEvent(line, raw.rstrip("\r\n").encode("utf-8", "surrogateescape"))
             else:
                 yield FileEvent(line, to_event(dict(zip(header, cells, strict=True))))
 
 
 def _ndjson_keys(path: Path) -> list[str]:
     keys: dict[str, None] = {}
-    with _open(path) as file:
+    with open_file(path) as file:
         for line in islice(file, _SAMPLE):
             keys.update(dict.fromkeys(_json_object(line.removeprefix(_BOM)) or ()))
     return list(keys)
 
 
 def _ndjson_events(path: Path, to_event: ToEvent) -> Iterator[FileEvent]:
-    with _open(path) as file:
+    with open_file(path) as file:
         for number, line in enumerate(file, start=1):
             raw = (line.removeprefix(_BOM) if number == 1 else line).rstrip(b"\r\n")
             if raw.strip():

@@ -24,25 +24,30 @@ CREATE TEMP TABLE IF NOT EXISTS stage (
 SELECT epoch FROM ledger
 
 -- name: open_source
-INSERT INTO source_progress (source) VALUES (%(source)s) ON CONFLICT DO NOTHING
+-- A closed source that is opened again begins with no floor: no replica lacks what came before.
+INSERT INTO source_progress AS p (source) VALUES (%(source)s)
+ON CONFLICT (source) DO UPDATE
+SET closed_at = NULL, projected_seq = -1, projected_sub = -1, updated_at = now()
+WHERE p.closed_at IS NOT NULL
 
 -- name: progress
 SELECT source, seq, sub, projected_seq, projected_sub,
        read, applied, revised, duplicate, superseded, redelivered, erased, dead_lettered,
-       poison_buckets, poison_streak
+       poison_buckets, poison_streak, closed_at IS NOT NULL
 FROM source_progress
 WHERE %(source)s::text IS NULL OR source = %(source)s
 ORDER BY source
 
 -- name: known_students
-SELECT s.student_key, s.student_ref, s.student_key AS canonical
-FROM students s
-WHERE s.student_key = ANY (%(keys)s::uuid[])
+-- By their place among those asked for; a key comes back only where another one is canonical.
+SELECT k.ord, s.student_ref, NULL::uuid AS canonical
+FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
+JOIN students s USING (student_key)
 UNION ALL
-SELECT a.student_key, a.student_ref, s.student_key
-FROM student_keys a
+SELECT k.ord, a.student_ref, s.student_key
+FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
+JOIN student_keys a USING (student_key)
 JOIN students s USING (student_ref)
-WHERE a.student_key = ANY (%(keys)s::uuid[])
 
 -- name: new_students
 -- Committed before the merge: inside the merge's own statement a second writer would not see them and
@@ -171,7 +176,8 @@ SET seq = CASE WHEN (seq, sub) < (%(seq)s, %(sub)s) THEN %(seq)s ELSE seq END,
     dead_lettered = dead_lettered + %(dead_lettered)s,
     poison_buckets = %(poison_buckets)s::int[],
     poison_streak = %(poison_streak)s,
-    updated_at = now()
+    updated_at = now(),
+    closed_at = NULL
 WHERE source = %(source)s
 
 -- name: read
@@ -226,13 +232,30 @@ CROSS JOIN LATERAL unnest(e.courses) AS c (course_id)
 
 -- name: advance_floor
 UPDATE source_progress
-SET projected_seq = %(seq)s, projected_sub = %(sub)s
+SET projected_seq = %(seq)s, projected_sub = %(sub)s, updated_at = now()
 WHERE source = %(source)s AND (projected_seq, projected_sub) < (%(seq)s, %(sub)s)
 
 -- name: floors
 SELECT source, projected_seq, projected_sub FROM source_progress WHERE closed_at IS NULL
 UNION ALL
 SELECT %(deletions)s::text, deletions, 0 FROM ledger WHERE deletions > 0
+
+-- name: idle
+SELECT source, seq, sub, projected_seq, projected_sub
+FROM source_progress
+WHERE closed_at IS NULL
+  AND NOT starts_with(source, %(streams)s)
+  AND updated_at <= now() - %(idle)s::interval
+ORDER BY source
+
+-- name: close_source
+-- Only as it was seen: whoever has written since is at work.
+UPDATE source_progress
+SET closed_at = now()
+WHERE source = %(source)s
+  AND closed_at IS NULL
+  AND updated_at <= now() - %(idle)s::interval
+  AND (projected_seq, projected_sub) = (seq, sub)
 
 -- name: try_sweep
 SELECT pg_try_advisory_lock(%(lock)s)

@@ -14,6 +14,8 @@ from worker.stream.decoding import refused
 
 def poisoned(batch: Batch) -> list[bool]:
     """For each event of the batch in its order whether it is poison."""
+    if not batch.dead_letters:
+        return [False] * len(batch.events)
     order = [((d.position, d.number), False) for d in batch.events]
     order += [((letter.position, letter.number), True) for letter in batch.dead_letters]
     return [bad for _, bad in sorted(order)]

@@ -14,7 +14,7 @@ What happens while a server is away is told in `waiting.py`, what when Redis has
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -88,16 +88,24 @@ class Pipeline:
             Fatal: the process must end before it reports these records as done.
         """
         self._watermark.begin()
-        self._heal()
-        for batch in batches(self._source, records, self._decoder, self._policy.limits):
-            self._journey(batch)
-            self._alive()
+        self.take(batches(self._source, records, self._decoder, self._policy.limits))
         if records and not self._waiting.adrift:
             waited = self._now() - min(record.arrived_at for record in records)
             # a clock behind the stream's would count back
             self._metrics.observe("arrival_to_projected_seconds", max(0.0, waited.total_seconds()))
         if self.settled:
             self._watermark.done(records[-1].arrived_at if records else None, at_tip=at_tip)
+
+    def take(self, cut: Iterable[Batch]) -> None:
+        """Take batches of this source, which somebody else has decoded, into ledger and projection.
+
+        Raises:
+            Fatal: the process must end; what is not committed has to be taken again.
+        """
+        self._heal()
+        for batch in cut:
+            self._journey(batch)
+            self._alive()
 
     def settle(self, checkpointer: Checkpointer, *, at_once: bool = False) -> None:
         """Store how far the projection is: first the ledger's floor, then the stream's checkpoint.

@@ -7,7 +7,7 @@ else is rebuilt from the ledger, which is always right and only slower.
 from collections.abc import Mapping, Sequence
 
 from worker.domain import window
-from worker.domain.window import HEADER_SIZE, Version, header
+from worker.domain.window import HEADER_SIZE, header
 from worker.ports import LedgerState, Loaded, StateKey, Touched, Write
 
 
@@ -20,16 +20,16 @@ def fold(touched: Touched, value: bytes | None, claim: bytes) -> Write | None:
     expected = claim if value is None else value[:HEADER_SIZE]
     if version is None:
         return Write(key, expected, b"")
-    loaded = None if value is None else window.version_of(value)
-    if loaded == version:
+    now = header(version)
+    if expected == now:
         return Write(key, expected, None)
     if not bumped or inserts is None:
         return None
     if value is None:
         content = window.EMPTY if version.number == 1 else None
     else:
-        before = Version(version.birth, version.number - 1)
-        content = value[HEADER_SIZE:] if loaded == before else None
+        before = header((version.birth, version.number - 1))
+        content = value[HEADER_SIZE:] if expected == before else None
     if content is None:
         return None
     try:
@@ -37,7 +37,7 @@ def fold(touched: Touched, value: bytes | None, claim: bytes) -> Write | None:
             content = window.fold(content, attempt)
     except (window.Ambiguous, window.UnknownFormat):
         return None
-    return Write(key, expected, header(version) + content)
+    return Write(key, expected, now + content)
 
 
 def rebuilt(

@@ -144,3 +144,14 @@ def test_secrets_are_not_shown() -> None:
     assert "sss" not in shown
     assert "ttt" not in shown
     assert "k1" in shown
+
+
+def test_a_remembered_student_is_the_same_one() -> None:
+    keyring = Keyring("k1", {"k1": Key(bytes(range(32)), bytes(range(64)))})
+    plain, remembering = Identity(keyring), Identity(keyring, remembered=2)
+    students = ["ada", "ben", "eve", "ada", "ben"]
+    assert [remembering.identify(student, "north") for student in students] == [
+        plain.identify(student, "north") for student in students
+    ]
+    assert remembering.identify("ada", "north") != remembering.identify("ada", "south")
+    assert remembering.current == "k1"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import zstandard
 
 from worker.local.columns import ColumnsError
 from worker.local.event_files import FileEvent, read_events
@@ -33,13 +34,17 @@ def write(tmp_path: Path) -> Write:
     def written(name: str, content: str | bytes) -> Path:
         raw = content if isinstance(content, bytes) else content.encode()
         path = tmp_path / name
-        path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+        if path.suffix == ".gz":
+            raw = gzip.compress(raw)
+        elif path.suffix == ".zst":
+            raw = zstandard.compress(raw)
+        path.write_bytes(raw)
         return path
 
     return written
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "A.CSV"])
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "A.CSV"])
 def test_a_csv_row_is_a_native_event(write: Write, name: str) -> None:
     rows = f"{HEADER}\ns1,c1,q1,2,7.5,10,2026-03-01,\n\ns2,c1,q1,,,10,2026-03-01T08:00:00Z,2026-03-02\n"
     assert list(read_events(write(name, rows))) == [
@@ -70,7 +75,7 @@ def test_a_csv_row_is_a_native_event(write: Write, name: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["a.ndjson", "a.ndjson.gz"])
+@pytest.mark.parametrize("name", ["a.ndjson", "a.ndjson.gz", "a.ndjson.zst"])
 def test_an_ndjson_object_goes_through_the_same_columns(write: Write, name: str) -> None:
     row = {
         "who": "s1",
@@ -165,7 +170,7 @@ def test_an_optional_key_may_appear_late_in_the_file(write: Write) -> None:
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"scores\.xlsx: .* \.csv, \.csv\.gz, \.ndjson, \.ndjson\.gz"):
+    with pytest.raises(ValueError, match=r"scores\.xlsx: .* \.csv, \.csv\.gz, \.csv\.zst, \.ndjson,"):
         read_events(tmp_path / "scores.xlsx")
 
 
@@ -174,12 +179,29 @@ def test_a_missing_file_is_said_at_once(tmp_path: Path) -> None:
         read_events(tmp_path / "scores.csv")
 
 
-def test_a_file_cut_short_is_an_error_and_not_its_end(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv.gz"
+@pytest.mark.parametrize(("name", "pack"), [("a.csv.gz", gzip.compress), ("a.csv.zst", zstandard.compress)])
+def test_a_file_cut_short_is_an_error_and_not_its_end(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / name
     rows = "".join(f"s{i},c,q,1,1,2,2026-03-01,\n" for i in range(50_000))
-    path.write_bytes(gzip.compress(f"{HEADER}\n{rows}".encode())[:-1_000])
+    path.write_bytes(pack(f"{HEADER}\n{rows}".encode())[:-1_000])
     with pytest.raises(EOFError):
         list(read_events(path))
+
+
+def test_a_zstd_file_may_have_many_frames(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson.zst"
+    path.write_bytes(b"".join(zstandard.compress(OBJECT.encode() + b"\n") for _ in range(500)))
+    assert [row.line for row in read_events(path)] == list(range(1, 501))
+
+
+@pytest.mark.parametrize("content", [b"student_id,score\n", zstandard.compress(b"[]\n") + b"rubbish"])
+def test_a_damaged_zstd_file_is_an_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.ndjson.zst"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match="damaged"):
+        read_events(path)
 
 
 def test_the_open_university_table_gives_every_row_with_its_null_scores(write: Write) -> None:

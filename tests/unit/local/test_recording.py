@@ -54,7 +54,7 @@ def echo(environ: dict[str, Any], _: Callable[..., Any]) -> Iterable[bytes]:
         ),
         (
             "monitoring",
-            gzip.compress(b"Action=PutMetricData&Namespace=n"),
+            gzip.compress(b"Action=PutMetricData&Namespace=n", mtime=0),
             {"HTTP_CONTENT_ENCODING": "gzip"},
             "cloudwatch:PutMetricData",
             "n",

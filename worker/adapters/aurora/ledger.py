@@ -8,14 +8,15 @@ import dataclasses
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from worker.adapters.aurora.connection import Connection, Session
-from worker.adapters.aurora.outcomes import Outcomes, Refs
+from worker.adapters.aurora.outcomes import Outcomes, Place, Refs
 from worker.adapters.aurora.statements import statements
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable
@@ -24,10 +25,12 @@ from worker.domain.position import Position
 from worker.domain.window import NOTHING, Attempt, Version
 from worker.ports import (
     DELETIONS,
+    STREAMS,
     Batch,
     Committed,
     DeadLetter,
     Delivered,
+    Idle,
     LedgerState,
     Progress,
     Source,
@@ -97,15 +100,9 @@ class AuroraLedger:
         sealed = {d.event.student_key: d.event.sealed_id for d in batch.events}
         courses = {d.event.course_id for d in batch.events}
         with self._session.connection() as connection:
-            canonical = self._intern_students(connection, sealed)
+            aliases = self._intern_students(connection, sealed).aliases
             self._intern_courses(connection, courses)
-        if all(key == known for key, known in canonical.items()):
-            return batch
-        events = [
-            d._replace(event=msgspec.structs.replace(d.event, student_key=canonical[d.event.student_key]))
-            for d in batch.events
-        ]
-        return dataclasses.replace(batch, events=events)
+        return _under_canonical_keys(batch, aliases) if aliases else batch
 
     def commit(self, batch: Batch) -> Committed:
         # Sealing may need the key service; never while the transaction holds its locks.
@@ -116,9 +113,9 @@ class AuroraLedger:
     def probe(self, batch: Batch) -> None:
         batch = self.intern(batch)
         with self._session.connection() as connection:
-            refs = self._refs(connection, batch)
+            places = self._refs(connection, batch).places(batch.events)
             with connection.transaction(force_rollback=True):
-                self._merge(connection, batch.events, refs)
+                self._merge(connection, batch.events, places)
 
     def read(self, keys: Sequence[StateKey]) -> Mapping[StateKey, LedgerState]:
         parameters = {"students": [k.student_key for k in keys], "courses": [k.course_id for k in keys]}
@@ -173,6 +170,17 @@ class AuroraLedger:
             rows = connection.execute(self._sql["progress"], {"source": None}).fetchall()
         return {row[0]: _progress(row) for row in rows}
 
+    def idle(self, span: timedelta) -> Mapping[Source, Idle]:
+        parameters = {"idle": span, "streams": STREAMS}
+        with self._session.connection() as connection:
+            rows = connection.execute(self._sql["idle"], parameters).fetchall()
+        return {row[0]: Idle(Position(int(row[1]), row[2]), Position(int(row[3]), row[4])) for row in rows}
+
+    def close_source(self, source: Source, span: timedelta) -> bool:
+        with self._session.connection() as connection:
+            done = connection.execute(self._sql["close_source"], {"source": source, "idle": span})
+        return done.rowcount == 1
+
     @contextmanager
     def sweep_turn(self) -> Iterator[bool]:
         with self._session.connection() as connection:
@@ -191,18 +199,17 @@ class AuroraLedger:
             raise Fatal(msg)
         return row
 
-    def _intern_students(self, connection: Connection, sealed: Mapping[UUID, bytes]) -> Mapping[UUID, UUID]:
+    def _intern_students(self, connection: Connection, sealed: Mapping[UUID, bytes]) -> "_Known":
         known = self._known_students(connection, sealed)
-        missing = sealed.keys() - known.keys()
+        missing = sealed.keys() - known.refs.keys() if len(known.refs) < len(sealed) else set()
         kinship = self._kinship({key: sealed[key] for key in missing})
         if any(len(others) > 1 for others in kinship.values()):
             self._adopt(connection, sealed, kinship)
             known = self._known_students(connection, sealed)
         elif missing:
-            parameters = {"keys": list(missing), "sealed": [sealed[key] for key in missing]}
-            connection.execute(self._sql["new_students"], parameters)
+            connection.execute(self._sql["new_students"], _strangers(missing, sealed))
             known = self._known_students(connection, sealed)
-        return {key: canonical for key, (_, canonical) in known.items()}
+        return known
 
     def _kinship(self, strangers: Mapping[UUID, bytes]) -> Mapping[UUID, set[UUID]]:
         """Under which keys each of them may be known."""
@@ -220,13 +227,12 @@ class AuroraLedger:
         with connection.transaction():
             connection.execute(self._sql["exclude_adoptions"], {"lock": ADOPT_LOCK})
             everybody = {one for others in kinship.values() for one in others}
-            refs = {key: ref for key, (ref, _) in self._known_students(connection, everybody).items()}
+            refs = self._known_students(connection, everybody).refs
             new = {
                 min(others & kinship.keys()) for others in kinship.values() if refs.keys().isdisjoint(others)
             }
-            parameters = {"keys": list(new), "sealed": [sealed[key] for key in new]}
-            connection.execute(self._sql["new_students"], parameters)
-            refs = {key: ref for key, (ref, _) in self._known_students(connection, everybody).items()}
+            connection.execute(self._sql["new_students"], _strangers(new, sealed))
+            refs = self._known_students(connection, everybody).refs
             aliases = {
                 key: next(refs[one] for one in others if one in refs)
                 for key, others in kinship.items()
@@ -240,9 +246,12 @@ class AuroraLedger:
         if missing:
             connection.execute(self._sql["new_courses"], {"ids": list(missing)})
 
-    def _known_students(self, connection: Connection, keys: Iterable[UUID]) -> dict[UUID, tuple[int, UUID]]:
-        rows = connection.execute(self._sql["known_students"], {"keys": list(keys)}, binary=True).fetchall()
-        return {key: (ref, canonical) for key, ref, canonical in rows}
+    def _known_students(self, connection: Connection, keys: Iterable[UUID]) -> "_Known":
+        asked = list(keys)
+        array = {"keys": _array(key.hex for key in asked)}
+        rows = connection.execute(self._sql["known_students"], array, binary=True).fetchall()
+        refs = {asked[at - 1]: ref for at, ref, _ in rows}
+        return _Known(refs, {asked[at - 1]: other for at, _, other in rows if other is not None})
 
     def _known_courses(self, connection: Connection, ids: Iterable[str]) -> dict[str, int]:
         rows = connection.execute(self._sql["known_courses"], {"ids": list(ids)}, binary=True).fetchall()
@@ -250,11 +259,11 @@ class AuroraLedger:
 
     def _refs(self, connection: Connection, batch: Batch) -> Refs:
         students = self._known_students(connection, {d.event.student_key for d in batch.events})
-        if any(key != canonical for key, (_, canonical) in students.items()):
+        if students.aliases:
             msg = "a student was re-keyed meanwhile; from the start"
             raise LedgerUnavailable(msg)
         courses = self._known_courses(connection, {d.event.course_id for d in batch.events})
-        return Refs({key: ref for key, (ref, _) in students.items()}, courses)
+        return Refs(students.refs, courses)
 
     def _merge_and_advance(
         self,
@@ -264,10 +273,10 @@ class AuroraLedger:
     ) -> Committed:
         connection.execute(self._sql["hold_erasures"], {"lock": ERASE_LOCK})
         # under the lock: a re-keying in between would leave the batch's states under a name nobody reads
-        refs = self._refs(connection, batch)
+        places = self._refs(connection, batch).places(batch.events)
         seq, sub = self._one(connection, "lock_progress", {"source": batch.source})
-        rows = self._merge(connection, batch.events, refs)
-        done = Outcomes(batch, refs, rows, Position(int(seq), sub))
+        rows = self._merge(connection, batch.events, places)
+        done = Outcomes(batch, places, rows, Position(int(seq), sub))
         if done.unchanged:
             ords = {"ords": done.unchanged}
             done.classify(connection.execute(self._sql["classify"], ords, binary=True).fetchall())
@@ -292,14 +301,16 @@ class AuroraLedger:
         )
         return Committed(accounting, done.touched())
 
-    def _merge(self, connection: Connection, events: Sequence[Delivered], refs: Refs) -> list[Any]:
+    def _merge(
+        self, connection: Connection, events: Sequence[Delivered], places: Sequence[Place]
+    ) -> list[Any]:
         if not events:
             return []
         with connection.cursor(binary=True) as cursor:
             with cursor.copy(self._sql["stage"]) as copy:
                 copy.set_types(_STAGE_TYPES)
-                for order, delivered in enumerate(events):
-                    copy.write_row(_staged(order, delivered, refs))
+                for order, (place, delivered) in enumerate(zip(places, events, strict=True)):
+                    copy.write_row(_staged(order, place, delivered))
             return cursor.execute(self._sql["merge"]).fetchall()
 
     def _bury(
@@ -324,11 +335,38 @@ class AuroraLedger:
             )
 
 
-def _staged(order: int, delivered: Delivered, refs: Refs) -> tuple[Any, ...]:
+def _strangers(keys: Collection[UUID], sealed: Mapping[UUID, bytes]) -> dict[str, str]:
+    seals = _array('"\\\\x' + sealed[key].hex() + '"' for key in keys)
+    return {"keys": _array(key.hex for key in keys), "sealed": seals}
+
+
+def _array(elements: Iterable[str]) -> str:
+    """The text of an array; psycopg would dump each element by itself, at four times the cost."""
+    return "{" + ",".join(elements) + "}"
+
+
+class _Known(NamedTuple):
+    """The references of the students that exist, and the canonical key of those known under another one."""
+
+    refs: dict[UUID, int]
+    aliases: dict[UUID, UUID]
+
+
+def _under_canonical_keys(batch: Batch, aliases: Mapping[UUID, UUID]) -> Batch:
+    events = [
+        d._replace(event=msgspec.structs.replace(d.event, student_key=aliases[d.event.student_key]))
+        if d.event.student_key in aliases
+        else d
+        for d in batch.events
+    ]
+    return dataclasses.replace(batch, events=events)
+
+
+def _staged(order: int, place: Place, delivered: Delivered) -> tuple[Any, ...]:
     event, register = delivered.event, delivered.register
     return (
         order,
-        *refs.of(delivered.key),
+        *place,
         register.key,
         register.check,
         event.score,
@@ -345,13 +383,14 @@ def _staged(order: int, delivered: Delivered, refs: Refs) -> tuple[Any, ...]:
 
 
 def _progress(row: Sequence[Any]) -> Progress:
-    _, seq, sub, projected_seq, projected_sub, read, *counts, buckets, streak = row
+    _, seq, sub, projected_seq, projected_sub, read, *counts, buckets, streak, closed = row
     outcomes = {outcome: int(count) for outcome, count in zip(Outcome, counts, strict=True)}
     return Progress(
         Position(int(seq), sub),
         Position(int(projected_seq), projected_sub),
         Accounting(int(read), outcomes),
         PoisonWindow(tuple(zip(buckets[::2], buckets[1::2], strict=True)), streak),
+        closed,
     )
 
 

@@ -10,7 +10,10 @@ from worker.domain.errors import Reason
 from worker.domain.event import Kind, micros, order_of, ratio_micros
 from worker.domain.position import Position
 from worker.domain.window import Attempt, Version
-from worker.ports import Batch, DeadLetter, StateKey, Touched
+from worker.ports import Batch, DeadLetter, Delivered, Touched
+
+Place = tuple[int, int]
+"""The references of a state: course, student."""
 
 
 class Refs(NamedTuple):
@@ -19,21 +22,25 @@ class Refs(NamedTuple):
     students: Mapping[UUID, int]
     courses: Mapping[str, int]
 
-    def of(self, key: StateKey) -> tuple[int, int]:
-        return self.courses[key.course_id], self.students[key.student_key]
+    def places(self, events: Sequence[Delivered]) -> list[Place]:
+        """Where each event's state stands."""
+        students, courses = self
+        return [(courses[d.event.course_id], students[d.event.student_key]) for d in events]
 
 
 class Outcomes:
     """Reads the answers of one transaction into outcomes per event and touched states."""
 
-    def __init__(self, batch: Batch, refs: Refs, merged: Sequence[Any], progress: Position) -> None:
+    def __init__(
+        self, batch: Batch, places: Sequence[Place], merged: Sequence[Any], progress: Position
+    ) -> None:
         self._batch = batch
-        self._refs = refs
+        self._places = places
         self._progress = progress
-        self._versions: dict[tuple[int, int], Version] = {}
+        self._versions: dict[Place, Version] = {}
         self._counts = dict.fromkeys(Outcome, 0)
         self._counts[Outcome.DEAD_LETTERED] = len(batch.dead_letters)
-        self._inserts: dict[tuple[int, int], list[Attempt] | None] = {}
+        self._inserts: dict[Place, list[Attempt] | None] = {}
         self.dead_letters: list[DeadLetter] = []
         self.erased: list[int] = []
         """The ordinals of events that a tombstone has refused."""
@@ -43,25 +50,32 @@ class Outcomes:
     def _read_merged(self, merged: Sequence[Any]) -> list[int]:
         """Count the winners; returns the ordinals of the events that changed nothing."""
         winners = self._winners()
+        events, versions, inserts = self._batch.events, self._versions, self._inserts
+        revised = 0
         for course_ref, student_ref, attempt_key, revision, birth, version in merged:
             state = (course_ref, student_ref)
-            self._versions[state] = Version(birth, version)
-            event = self._batch.events[winners.pop((*state, attempt_key))].event
-            self._counts[Outcome.REVISED if revision else Outcome.APPLIED] += 1
-            held = self._inserts.setdefault(state, [])
+            event = events[winners.pop((state, attempt_key))].event
+            if state not in versions:
+                versions[state] = Version(birth, version)
+                inserts[state] = []
             if revision or event.kind is not Kind.SCORED:
-                self._inserts[state] = None
-            elif held is not None:
+                revised += bool(revision)
+                inserts[state] = None
+                continue
+            held = inserts[state]
+            if held is not None:
                 ratio = ratio_micros(event.score, event.max_score)
                 held.append(Attempt(micros(event.occurred_at), attempt_key, ratio))
+        self._counts[Outcome.REVISED] = revised
+        self._counts[Outcome.APPLIED] = len(merged) - revised
         return sorted({*winners.values(), *self._losers})
 
-    def _winners(self) -> dict[tuple[int, int, int], int]:
+    def _winners(self) -> dict[tuple[Place, int], int]:
         """Per attempt of the batch the ordinal of its last writer; the others become `_losers`."""
-        winners: dict[tuple[int, int, int], int] = {}
+        winners: dict[tuple[Place, int], int] = {}
         self._losers: list[int] = []
-        for order, delivered in enumerate(self._batch.events):
-            attempt = (*self._refs.of(delivered.key), delivered.register.key)
+        for order, (place, delivered) in enumerate(zip(self._places, self._batch.events, strict=True)):
+            attempt = (place, delivered.register.key)
             best = winners.setdefault(attempt, order)
             if best != order:
                 mine, theirs = order_of(*delivered[:2]), order_of(*self._batch.events[best][:2])
@@ -70,8 +84,8 @@ class Outcomes:
         return winners
 
     @property
-    def unbumped_refs(self) -> list[tuple[int, int]]:
-        return sorted({self._refs.of(key) for key in self._batch.keys} - self._bumped)
+    def unbumped_refs(self) -> list[Place]:
+        return sorted({*self._places} - self._bumped)
 
     def classify(self, rows: Sequence[Any]) -> None:
         for order, erased, refused, collides, same in rows:
@@ -101,8 +115,7 @@ class Outcomes:
 
     def touched(self) -> list[Touched]:
         found = []
-        for key in self._batch.keys:
-            state = self._refs.of(key)
+        for key, state in zip(self._batch.keys, dict.fromkeys(self._places), strict=True):
             bumped = state in self._bumped
             inserts = self._inserts.get(state) if bumped else None
             found.append(Touched(key, self._versions.get(state), bumped, inserts))

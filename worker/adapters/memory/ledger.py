@@ -4,7 +4,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,10 +18,13 @@ from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Attempt, Version
 from worker.ports import (
     DELETIONS,
+    STREAMS,
     Batch,
+    Clock,
     Committed,
     DeadLetter,
     Delivered,
+    Idle,
     LedgerState,
     Progress,
     Source,
@@ -46,6 +49,7 @@ class MemoryLedger:
 
     def __init__(self, kin: Callable[[bytes], Collection[UUID]] | None = None) -> None:
         self.away = False
+        self.now: Clock = lambda: datetime.now(UTC)
         self.kin = kin
         self.refused: set[str] = set()
         self.aliases: dict[UUID, UUID] = {}
@@ -63,6 +67,7 @@ class MemoryLedger:
         self._versions: dict[StateKey, Version] = {}
         self._births = 0
         self._progress: dict[Source, Progress] = {}
+        self._written: dict[Source, datetime] = {}
         self._lock = threading.RLock()
         self._sweeping = threading.Lock()
 
@@ -72,7 +77,13 @@ class MemoryLedger:
 
     def open_source(self, source: Source) -> Progress:
         self._reach()
-        return self._progress.setdefault(source, Progress(ORIGIN, ORIGIN, Accounting()))
+        with self._lock:
+            progress = self._progress.get(source)
+            if progress is None:
+                self._write(source, Progress(ORIGIN, ORIGIN, Accounting()))
+            elif progress.closed:
+                self._write(source, progress._replace(projected=ORIGIN, closed=False))
+            return self._progress[source]
 
     def intern(self, batch: Batch) -> Batch:
         self._reach()
@@ -105,12 +116,13 @@ class MemoryLedger:
             for key in inserts:
                 self._bump(key)
             accounting = Accounting(batch.read, counts)
-            self._progress[batch.source] = Progress(
+            after = Progress(
                 max(progress.committed, batch.high),
                 progress.projected,
                 progress.accounting + accounting,
                 batch.poison,
             )
+            self._write(batch.source, after)
             touched = [
                 Touched(key, self._versions.get(key), key in inserts, inserts.get(key)) for key in batch.keys
             ]
@@ -151,17 +163,41 @@ class MemoryLedger:
 
     def advance_floor(self, source: Source, position: Position) -> None:
         self._reach()
-        progress = self._progress[source]
-        self._progress[source] = progress._replace(projected=max(progress.projected, position))
+        with self._lock:
+            progress = self._progress[source]
+            if position > progress.projected:
+                self._write(source, progress._replace(projected=position))
 
     def floors(self) -> Mapping[Source, Position]:
         self._reach()
-        found = {source: progress.projected for source, progress in self._progress.items()}
+        found = {
+            source: progress.projected for source, progress in self._progress.items() if not progress.closed
+        }
         return {**found, DELETIONS: Position(self.deletions)} if self.deletions else found
 
     def progress(self) -> Mapping[Source, Progress]:
         self._reach()
         return dict(self._progress)
+
+    def idle(self, span: timedelta) -> Mapping[Source, Idle]:
+        self._reach()
+        with self._lock:
+            return {
+                source: Idle(progress.committed, progress.projected)
+                for source, progress in sorted(self._progress.items())
+                if not progress.closed
+                and not source.startswith(STREAMS)
+                and self.now() - self._written[source] >= span
+            }
+
+    def close_source(self, source: Source, span: timedelta) -> bool:
+        self._reach()
+        with self._lock:
+            found = self.idle(span).get(source)
+            if found is None or found.end != found.floor:
+                return False
+            self._progress[source] = self._progress[source]._replace(closed=True)
+            return True
 
     def standing(self, key: StateKey) -> Mapping[int, tuple[ScoreEvent, int]]:
         """The attempts of one state by their register's key, each with how often it was revised."""
@@ -202,6 +238,10 @@ class MemoryLedger:
 
     def close(self) -> None:
         pass
+
+    def _write(self, source: Source, progress: Progress) -> None:
+        self._progress[source] = progress
+        self._written[source] = self.now()
 
     def _adopt(self, key: UUID, sealed_id: bytes) -> None:
         if self.kin is None or key in self.sealed or key in self.aliases:

@@ -92,6 +92,14 @@ class MemoryProjection:
         self._reach()
         return {source: self.marks[source] for source in sources if source in self.marks}
 
+    def forget_marker(self, source: Source, last: Position) -> bool:
+        self._reach()
+        with self._lock:
+            if self.marks.get(source) != last:
+                return False
+            del self.marks[source]
+            return True
+
     def unlink(self, number: int, keys: Sequence[StateKey]) -> bool:
         self._reach()
         with self._lock:

@@ -4,6 +4,7 @@ Only the fields named here survive. Everything else a producer sends, free text 
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
@@ -70,6 +71,18 @@ def parse(raw: bytes | msgspec.Raw) -> NativeEvent:
         raise Poison(_not_json(bytes(raw))) from None
 
 
+def from_fields(fields: Mapping[str, object]) -> NativeEvent:
+    """The event of a row whose fields are values already, by the rules of `parse`.
+
+    Raises:
+        Poison: a field is missing, mistyped or out of range; names the field.
+    """
+    try:
+        return msgspec.convert(fields, NativeEvent)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error)) from None
+
+
 class _Student(msgspec.Struct):
     student_key: UUID
 
@@ -121,10 +134,9 @@ def canonical(
         Poison: a rule between fields is broken, or a time lies out of range.
     """
     student_key, sealed = _student(native, sealed_id, identity, realm)
-    graded_at = native.occurred_at if native.graded_at is None else native.graded_at
-    for name, moment in (("occurred_at", native.occurred_at), ("graded_at", graded_at)):
-        if not EPOCH <= moment <= arrived_at + MAX_AHEAD:
-            raise Poison(Reason.TIME_OUT_OF_RANGE, name)
+    latest = arrived_at + MAX_AHEAD
+    occurred_at = _moment("occurred_at", native.occurred_at, latest)
+    graded_at = occurred_at if native.graded_at is None else _moment("graded_at", native.graded_at, latest)
     score, max_score = _scores(native)
     return ScoreEvent(
         student_key=student_key,
@@ -133,8 +145,8 @@ def canonical(
         item_id=native.item_id,
         score=score,
         max_score=max_score,
-        occurred_at=native.occurred_at.astimezone(UTC),
-        graded_at=graded_at.astimezone(UTC),
+        occurred_at=occurred_at,
+        graded_at=graded_at,
         attempt=native.attempt,
         event_id=native.event_id,
         kind=Kind.VOIDED if native.kind == "voided" else Kind.SCORED,
@@ -176,6 +188,12 @@ def _student(
     if native.student_id is None:
         raise Poison(Reason.MISSING_FIELD, "student_id")
     return identity.identify(native.student_id, realm)
+
+
+def _moment(name: str, moment: datetime, latest: datetime) -> datetime:
+    if not EPOCH <= moment <= latest:
+        raise Poison(Reason.TIME_OUT_OF_RANGE, name)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def _scores(native: NativeEvent) -> tuple[float | None, float]:

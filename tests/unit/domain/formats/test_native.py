@@ -1,7 +1,7 @@
 """The native event: what is accepted and how, and what is refused with a reason and the field at fault."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -544,3 +544,42 @@ def test_an_encoded_event_holds_the_pseudonym_and_nothing_else_of_the_student(va
     members = msgspec.json.decode(native.encode(valid))
     assert members["student_key"] == str(valid.student_key)
     assert not members.keys() & {"student_id", "sealed_id"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"attempt": 2, "event_id": "e-1", "graded_at": "2026-03-02T12:00:00+02:00"},
+        {"score": None},
+        {"score": 7, "attempt": 3.0},
+        {"kind": "voided"},
+        {"score": "7"},
+        {"score": True},
+        {"score": 2e6},
+        {"max_score": -1},
+        {"attempt": 1.5},
+        {"attempt": -1},
+        {"attempt": 2**64},
+        {"student_id": 7},
+        {"student_id": ""},
+        {"course_id": "a\0b"},
+        {"occurred_at": "2026-03-02"},
+        {"occurred_at": "2026-03-02T12:00:00"},
+        {"occurred_at": 1772452800},
+        {"occurred_at": None},
+        {"kind": "deleted"},
+        {"nobody": "asked"},
+    ],
+)
+def test_fields_are_judged_as_their_json_is(fields: dict[str, object]) -> None:
+    row = {"student_id": "s", "course_id": "c", "item_id": "i", "score": 1.5, "max_score": 2}
+    row |= {"occurred_at": "2026-03-02T11:00:00Z", **fields}
+
+    def judged(read: Callable[[], native.NativeEvent]) -> native.NativeEvent | tuple[object, object]:
+        try:
+            return read()
+        except Poison as poison:
+            return poison.reason, poison.field
+
+    assert judged(lambda: native.from_fields(row)) == judged(lambda: native.parse(json.dumps(row).encode()))

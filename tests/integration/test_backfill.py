@@ -1,0 +1,265 @@
+"""A backfill on real servers: the result is right, and a run that dies anywhere ends in the same one."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from scripts.backfill import main
+from worker import wiring
+from worker.local.edges import Edges
+from worker.local.event_files import read_events
+from worker.local.keys import ensure_keys
+from worker.local.recompute import recompute
+from worker.local.stack import Stack
+from worker.local.verifying import scores_equal_recomputation, states_equal_ledger
+from worker.settings import load
+
+OULAD_COLUMNS = (
+    "student_id=id_student, course_id={code_module}-{code_presentation}, item_id=id_assessment,"
+    "max_score=100, occurred_at={presentation_start}+{submitted_day}d"
+)
+HEADER = ["student_id", "course_id", "item_id", "attempt", "score", "max_score", "occurred_at", "graded_at"]
+
+
+class Place(NamedTuple):
+    """A ledger and a projection of their own, as a script finds them in its environment."""
+
+    environment: dict[str, str]
+    folder: Path
+
+    @contextmanager
+    def edges(self) -> Iterator[Edges]:
+        edges = wiring.edges(load(self.environment))
+        yield edges
+        edges.close()
+
+    @contextmanager
+    def connection(self) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+        with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True) as connection:
+            yield connection
+
+    def attempts(self) -> list[tuple[object, ...]]:
+        """Every attempt as it stands, whatever the way there."""
+        with self.connection() as connection:
+            return connection.execute(
+                "SELECT course_id, student_key, attempt_key, score, max_score, occurred_at, graded_at,"
+                " kind, digest, item FROM attempts JOIN students USING (student_ref)"
+                " JOIN courses USING (course_ref)"
+                " ORDER BY 1, 2, 3"
+            ).fetchall()
+
+    def read(self) -> int:
+        """How many events the ledger has read."""
+        with self.connection() as connection:
+            (count,) = connection.execute(
+                "SELECT coalesce(sum(read), 0)::int FROM source_progress"
+            ).fetchall()
+        return int(str(count[0]))
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "scripts.backfill", *arguments],
+            env={**os.environ, **self.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+@pytest.fixture
+def make_place(stack: Stack, migrated: str, tmp_path: Path) -> Iterator[Callable[[], Place]]:
+    admin = stack.endpoints.database_url
+    names: list[str] = []
+
+    def make() -> Place:
+        name = f"backfill_{uuid.uuid4().hex}"
+        with psycopg.connect(admin, autocommit=True) as connection:
+            statement = "CREATE DATABASE {} TEMPLATE {}"
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Identifier(migrated)))
+        names.append(name)
+        folder = tmp_path / name
+        environment = {
+            **stack.endpoints.environment(),
+            **ensure_keys(tmp_path / "keys"),
+            "MODE": "local",
+            "STREAM_NAME": "backfill",
+            "STATE_DIR": str(folder),
+            "DATABASE_URL": make_conninfo(admin, dbname=name),
+        }
+        place = Place(environment, folder)
+        with place.connection() as connection:  # states of its own in the one Redis
+            connection.execute("UPDATE ledger SET epoch = %s", [random.randrange(10**6, 2**31)])
+        return place
+
+    yield make
+    with psycopg.connect(admin, autocommit=True) as connection:
+        for name in names:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, dict[str, object]]]:
+    """Run the script in this process; its exit code and its report."""
+
+    def ran(place: Place, *arguments: str) -> tuple[int, dict[str, object]]:
+        for name, value in place.environment.items():
+            monkeypatch.setenv(name, value)
+        report = place.folder / "report.json"
+        code = main([*arguments, "--report", str(report)])
+        return code, json.loads(report.read_bytes()) if report.exists() else {}
+
+    return ran
+
+
+Ran = Callable[..., tuple[int, dict[str, Mapping[str, int]]]]
+
+
+def scores(path: Path, rows: int) -> Path:
+    """Attempts of 300 pupils with duplicates, regrades and, every hundredth, a row that is none."""
+    chance, begun = random.Random(11), datetime(2026, 1, 5, 8, tzinfo=UTC)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(HEADER)
+        for number in range(rows):
+            at = begun + timedelta(seconds=30 * number)
+            pupil, item, attempt = chance.randrange(300), chance.randrange(9), chance.randrange(3)
+            score = "absent" if number % 100 == 99 else chance.randrange(101)
+            graded = at + timedelta(minutes=chance.randrange(3))
+            fields = [f"p-{pupil}", f"c-{pupil % 4}", f"i-{item}", attempt, score, 100, at, graded]
+            writer.writerow([field.isoformat() if isinstance(field, datetime) else field for field in fields])
+    return path
+
+
+def proven(place: Place, path: Path, columns: str = "") -> None:
+    """Redis equals the ledger, and every figure of every student an independent recomputation."""
+    as_of = datetime.now(UTC)
+    sent = [row.event for row in read_events(path, columns) if isinstance(row.event, dict)]
+    with place.edges() as edges:
+        assert states_equal_ledger(edges).full
+        comparison = scores_equal_recomputation(edges, recompute(sent, as_of, arrived_by=as_of), as_of)
+    assert comparison.differences == []
+    assert comparison.pairs > 0
+
+
+def test_the_open_university_table_is_backfilled_and_every_figure_is_right(
+    make_place: Callable[[], Place], run: Ran, oulad: Path | None, tmp_path: Path
+) -> None:
+    place = make_place()
+    path, rows = (oulad, 173_912) if oulad else (oulad_like(tmp_path / "scores.csv"), 12_000)
+    code, report = run(place, str(path), "--columns", OULAD_COLUMNS, "--rejects", str(tmp_path))
+    assert code == 0
+    figures = report["figures"]
+    assert (figures["rows read"], figures["rows rejected"]) == (rows, 0)
+    assert figures["applied"] == rows
+    proven(place, path, OULAD_COLUMNS)
+
+
+def oulad_like(path: Path) -> Path:
+    """Invented rows in the shape of the Open University's table."""
+    chance = random.Random(2)
+    names = "code_module code_presentation presentation_start id_assessment id_student submitted_day score"
+    lines = [names.replace(" ", ",")]
+    for number in range(12_000):
+        score = "" if number % 500 == 0 else chance.randrange(101)
+        item, student, day = number // 800, 7_000_000 + number % 800, chance.randrange(-9, 240)
+        lines.append(f"ZZZ,2013J,2013-10-01,{item},{student},{day},{score}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_run_that_is_killed_anywhere_ends_as_one_that_was_not(
+    make_place: Callable[[], Place], run: Ran, tmp_path: Path
+) -> None:
+    path = scores(tmp_path / "scores.csv", 15_000)
+    clean, broken = make_place(), make_place()
+    assert run(clean, str(path))[0] == 0
+    chance = random.Random()
+    for _ in range(3):
+        until = broken.read() + chance.randrange(1, 4_000)
+        process = broken.start(str(path), "--transaction", "150")
+        wait(lambda: process.poll() is not None or broken.read() >= until)  # noqa: B023 - called here
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    code, report = run(broken, str(path))
+    assert code == 0
+    assert broken.attempts() == clean.attempts()
+    figures = report["figures"]
+    assert (figures["rows accepted"], figures["rows rejected"]) == (14_850, 150)
+    assert figures["redelivered"] == 0, "nothing was committed twice"
+    assert broken.read() == 14_850
+    proven(broken, path)
+    rejected = (tmp_path / "scores.csv.rejected.csv").read_text().splitlines()
+    assert len(rejected) == 151
+    assert rejected[1] == "101,invalid_field,score"
+    assert run(broken, str(path))[1]["figures"]["rows per second"] == 0, "done is done"
+
+
+def test_ctrl_c_ends_a_run_where_it_can_be_resumed(
+    make_place: Callable[[], Place], run: Ran, tmp_path: Path
+) -> None:
+    path, place = scores(tmp_path / "scores.csv", 15_000), make_place()
+    process = place.start(str(path), "--transaction", "100", "--report", str(tmp_path / "first.json"))
+    wait(lambda: process.poll() is not None or place.read() >= 300)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    assert json.loads((tmp_path / "first.json").read_bytes())["exit_code"] == 130
+    assert 300 <= place.read() < 14_850
+    code, report = run(place, str(path))
+    assert (code, report["figures"]["redelivered"]) == (0, 0)
+    assert place.read() == 14_850
+    proven(place, path)
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    make_place: Callable[[], Place], run: Ran, tmp_path: Path
+) -> None:
+    path, place = scores(tmp_path / "scores.csv", 1_000), make_place()
+    code, report = run(place, str(path), "--dry-run")
+    assert code == 0
+    assert (report["figures"]["rows accepted"], report["figures"]["rows rejected"]) == (990, 10)
+    assert place.read() == 0
+    assert [*tmp_path.glob("*.rejected.csv")] == []
+    assert [*place.folder.glob("*manifest*")] == []
+
+
+def test_no_student_id_is_in_what_a_run_leaves(
+    make_place: Callable[[], Place], run: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, place = scores(tmp_path / "scores.csv", 1_000), make_place()
+    run(place, str(path))
+    left = [*place.folder.rglob("*.json"), *tmp_path.glob("*.rejected.csv")]
+    assert len(left) == 3
+    text = "".join(file.read_text() for file in left) + "".join(capsys.readouterr())
+    assert "p-1" not in text
+
+
+def test_wrong_columns_are_told_before_anything_is_done(
+    make_place: Callable[[], Place], run: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, place = scores(tmp_path / "scores.csv", 10), make_place()
+    assert run(place, str(path), "--columns", "student_id=nobody")[0] == 2
+    assert "columns of the file: student_id, course_id" in capsys.readouterr().err
+    assert run(place, str(path), "--rate", "5")[0] == 2
+    assert place.read() == 0
+
+
+def wait(until: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)

@@ -1,0 +1,51 @@
+"""The end of a job's source: closed once no replica can lack it any more.
+
+The guard compares the marker of every open source with its floor for ever, and a backfill of a thousand files
+would leave it thousands of them. But a source may leave the guard only when even a failover could not bring
+back a Redis that lacks its last write (C18 in docs/protocol.md), and that is a question of time: nobody waits
+for it, the next job closes what earlier jobs have left.
+"""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from worker.domain.position import ORIGIN
+from worker.ports import Ledger, Projection, Source
+
+NO_REPLICA_LAGS_SO_LONG = timedelta(hours=1)
+
+
+class Closing(NamedTuple):
+    """What was closed, and what cannot be: sources that ended between ledger and projection.
+
+    The latter wait for their job to be run again; until then the guard keeps watching them.
+    """
+
+    closed: list[Source]
+    unfinished: list[Source]
+
+
+def close_finished(
+    ledger: Ledger, projection: Projection, idle: timedelta = NO_REPLICA_LAGS_SO_LONG
+) -> Closing:
+    """Close every source of a job that nobody has written to for so long and that is projected to its end.
+
+    A floor that its job did not live to store is stored now, and the hour begins again: only then is it known
+    for how long Redis has held the end.
+
+    Raises:
+        LedgerUnavailable: some may be closed already; calling again is harmless.
+        ProjectionUnavailable: likewise.
+    """
+    found = ledger.idle(idle)
+    markers = projection.markers(list(found))
+    result = Closing([], [])
+    for source, (end, floor) in found.items():
+        if markers.get(source, ORIGIN) != end:
+            result.unfinished.append(source)
+        elif floor != end:
+            ledger.advance_floor(source, end)
+        elif ledger.close_source(source, idle):
+            projection.forget_marker(source, end)
+            result.closed.append(source)
+    return result
