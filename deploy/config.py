@@ -9,20 +9,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from math import ceil
 from typing import Literal
 
+from deploy import capacity
+from deploy.capacity import JVM_MIB, PLANNED_SHARE, SHARD_PROCESS_MIB, SUPERVISOR_MIB
+
 REGION = "ap-northeast-1"
-
-SHARD_RECORDS = 1_000
-SHARD_BYTES = 1024 * 1024
-"""What one shard takes in a second."""
-
-PLANNED_SHARE = 0.75
-"""How much of the shards the plan may use: hash keys never spread evenly, and a retry needs room."""
-
-JVM_MIB, SUPERVISOR_MIB, SHARD_PROCESS_MIB = 350, 30, 120
-"""Measured resident memory of the daemon with a 288 MiB heap, of its supervisor, and of one shard process."""
 
 LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS, GIVE_BACK_SECONDS = 2, 15, 5
 """What a stop takes beside KCL's own grace: children leave, the daemon is awaited, leases passed on."""
@@ -84,6 +76,7 @@ class EnvConfig:
         events_per_record: events in a record at that rate; producers that send single records give 1.
         event_bytes: what one event adds to a record. 63 is measured in full envelopes; the small ones of a
             short linger compress worse, so the default is three times that.
+        states: rolling states that Redis holds: students times their courses.
         stop_seconds: ECS kills a task this long after SIGTERM.
         grace_seconds: KCL gives its shard processes this long to flush and check point.
         longest_flush_seconds: how long a flush waits for Redis before it goes on without.
@@ -115,6 +108,7 @@ class EnvConfig:
     target_events_per_second: int = 5_000
     events_per_record: int = 20
     event_bytes: int = 200
+    states: int = 200_000
 
     worker: TaskSize = TaskSize()
     api: TaskSize = TaskSize()
@@ -182,12 +176,12 @@ class EnvConfig:
     @property
     def shard_events_per_second(self) -> int:
         """What one shard takes, by whichever of its two limits is reached first."""
-        return int(min(SHARD_RECORDS * self.events_per_record, SHARD_BYTES / self.event_bytes))
+        return capacity.shard_events(self.events_per_record, self.event_bytes)
 
     @property
     def planned_events_per_second(self) -> int:
         """What the shards may be asked for."""
-        return int(self.shards * self.shard_events_per_second * PLANNED_SHARE)
+        return capacity.planned_events(self.shards, self.events_per_record, self.event_bytes)
 
     @property
     def worker_memory_needed(self) -> int:
@@ -230,7 +224,9 @@ class EnvConfig:
         if self.events_per_record < 1 or self.event_bytes < 1 or self.target_events_per_second < 1:
             yield "target_events_per_second, events_per_record and event_bytes are counts: at least 1 each"
         elif self.target_events_per_second > self.planned_events_per_second:
-            needed = ceil(self.target_events_per_second / (self.shard_events_per_second * PLANNED_SHARE))
+            needed = capacity.shards_for(
+                self.target_events_per_second, self.events_per_record, self.event_bytes
+            )
             yield (
                 f"{self.target_events_per_second} events a second are more than {self.shards} shards carry: "
                 f"{self.planned_events_per_second} at {self.events_per_record} events a record of "
@@ -263,6 +259,13 @@ class EnvConfig:
                 f"worker {self.worker.memory} MiB: the daemon and {self.max_leases} shard processes need "
                 f"{self.worker_memory_needed}"
             )
+        carried = self.max_worker_tasks * self.worker.cpu / 1024 * PLANNED_SHARE
+        if (cores := capacity.worker_cores(self.target_events_per_second)) > carried:
+            yield (
+                f"max_worker_tasks {self.max_worker_tasks} of {self.worker.cpu} CPU units: "
+                f"{self.target_events_per_second} events a second take {cores:.2f} cores, planned are "
+                f"{carried:.2f}"
+            )
         if self.grace_seconds <= self.longest_flush_seconds:
             yield (
                 f"grace_seconds {self.grace_seconds}: KCL would end a shard process during a flush, which "
@@ -283,6 +286,17 @@ class EnvConfig:
                 yield f"{acu} ACU: from 0.5 to 256, in halves"
         if self.aurora_max_acu < max(1, self.aurora_min_acu):
             yield f"aurora_max_acu {self.aurora_max_acu}: at least 1, and not under aurora_min_acu"
+        if (needed := capacity.acu_for(self.target_events_per_second)) > self.aurora_max_acu:
+            yield (
+                f"aurora_max_acu {self.aurora_max_acu}: {self.target_events_per_second} events a second need "
+                f"{needed:g}"
+            )
+        takes = capacity.redis_takes(self.redis_node)
+        if takes is not None and (size := capacity.redis_bytes(self.states)) > takes:
+            yield (
+                f"redis_node {self.redis_node}: it takes {takes / 1e6:,.0f} MB, {self.states:,} states need "
+                f"{size / 1e6:,.0f}; take {capacity.redis_node_for(self.states) or 'none, split by school'}"
+            )
         if not 1 <= self.backup_days <= 35:
             yield f"backup_days {self.backup_days}: from 1 to 35"
         if self.redis_nodes < _TASKS_LEAST:

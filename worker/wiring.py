@@ -285,9 +285,9 @@ def daemon_properties(settings: Settings, worker_id: str) -> "DaemonProperties":
         lease_assignment_millis=settings.lease_assignment_millis,
         shard_sync_millis=settings.shard_sync_millis,
         shutdown_grace_millis=settings.shutdown_grace_millis,
-        # an emulator knows no CPU of the task and takes no CloudWatch metrics
+        # beside an emulator no task has a CPU that it is told of, and on a laptop nobody reads metrics
         disable_worker_metrics=emulated,
-        metrics_level="NONE" if emulated else "SUMMARY",
+        metrics_level="NONE" if emulated and settings.mode == "local" else "SUMMARY",
         kinesis_endpoint=endpoint(settings, "kinesis"),
         dynamodb_endpoint=endpoint(settings, "dynamodb"),
         cloudwatch_endpoint=endpoint(settings, "cloudwatch"),

@@ -13,14 +13,19 @@ from worker.adapters.aurora.disclosures import AuroraDisclosures
 from worker.adapters.aurora.dossiers import AuroraDossiers
 from worker.adapters.aurora.epochs import AuroraEpochs
 from worker.adapters.aurora.erasing import AuroraErasing
+from worker.adapters.aurora.letters import AuroraLetters
+from worker.adapters.aurora.registers import AuroraRegisters
 from worker.adapters.aurora.rekeying import AuroraRekeying
 from worker.adapters.aurora.retaining import AuroraRetaining
 from worker.adapters.leases import DynamoLeases
 from worker.adapters.redis_classes import RedisClasses
 from worker.adapters.redis_epochs import RedisEpochs
 from worker.domain.identity import Identity
+from worker.history import EventStream
+from worker.letters import DeadLetters
 from worker.ports import LeaseTable, Ledger, Metrics, Pause, Projection, Source, Vault
 from worker.reads import ClassStore, DisclosureLog
+from worker.registers import Registers
 from worker.settings import Settings
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, World
@@ -36,8 +41,7 @@ def world(settings: Settings, metrics: Metrics, pause: Pause) -> World:
 
 def pipeline(settings: Settings, source: Source, given: World) -> Pipeline:
     """One source's way into ledger and projection, as a shard process has it."""
-    decoder = Decoder(wiring.identity(settings), settings.realm)
-    return Pipeline(source, decoder, given, wiring.policy(settings))
+    return Pipeline(source, decoder(settings), given, wiring.policy(settings))
 
 
 class Office(NamedTuple):
@@ -109,3 +113,25 @@ def restart(settings: Settings) -> Restart:
         DynamoLeases(wiring.client(settings, "dynamodb"), settings.application_name),
         wiring.stream_prefix(settings),
     )
+
+
+def decoder(settings: Settings) -> Decoder:
+    """From records to events, as a shard process does it."""
+    return Decoder(wiring.identity(settings), settings.realm)
+
+
+def history(settings: Settings) -> EventStream:
+    """The stream's past; it waits for nothing by itself, because it is a guest of the live readers."""
+    from worker.adapters.kinesis_history import KinesisHistory
+
+    return KinesisHistory(wiring.client(settings, "kinesis", attempts=1), settings.stream_name, wiring.now)
+
+
+def letters(settings: Settings) -> DeadLetters:
+    """The store of dead letters, on a connection of its own."""
+    return AuroraLetters(wiring.database(settings))
+
+
+def registers(settings: Settings) -> Registers:
+    """The registers as they stand, on a connection of its own."""
+    return AuroraRegisters(wiring.database(settings))

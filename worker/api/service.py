@@ -89,12 +89,12 @@ class Service:
 
     async def known_as(self, student_id: str, realm: str) -> UUID:
         """The student's pseudonym in the ledger; while a re-keying goes on it may be of either key."""
-        present = self.identity.identify(student_id, realm).student_key
-        others = self.identity.pseudonyms(student_id, realm)
-        if len(others) == 1:
+        present = self.identity.pseudonym(student_id, realm)
+        if len(self.identity.kids) == 1:
             return present
+        either = self.identity.pseudonyms(student_id, realm)
         try:
-            found = await self.desk.work(lambda clerk: clerk.records.canonical(others))
+            found = await self.desk.work(lambda clerk: clerk.records.canonical(either))
         except Unavailable:
             return present
         return found or present

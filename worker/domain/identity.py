@@ -82,6 +82,10 @@ class Identity:
         key = _pseudonym(self._keyring.keys[kid], student_id, realm)
         return Identified(key, _frame(kid, realm) + sealed)
 
+    def pseudonym(self, student_id: str, realm: str) -> UUID:
+        """The pseudonym alone, for who only looks a student up."""
+        return _pseudonym(self._keyring.keys[self._keyring.current], student_id, realm)
+
     @property
     def current(self) -> str:
         """The id of the key that writes."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from worker.domain import window
 from worker.domain.accounting import Accounting
@@ -36,18 +37,27 @@ def position(ledger: Ledger) -> Position:
     return Position(accounting, all(progress.committed == progress.projected for progress in sources))
 
 
-def iterator_age(task: Task) -> float | None:
-    """The greatest iterator age of the task's shards in seconds, None while it does not tell."""
-    ports = task.ports
-    if ports is None:
-        return None
+def scrape(url: str) -> list[Sample]:
+    """The samples of a Prometheus endpoint, none while it does not answer."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{ports['metrics']}/metrics", timeout=1) as answer:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - an operator's own endpoint
             families = list(text_string_to_metric_families(answer.read().decode()))
     except (urllib.error.URLError, OSError):
-        return None
-    ages = [s.value for f in families if f.name == "edu_iterator_age_seconds" for s in f.samples]
-    return max(ages, default=None)
+        return []
+    return [sample for family in families for sample in family.samples]
+
+
+def metrics_url(task: Task) -> str | None:
+    """Where a task tells its metrics, None until it listens."""
+    ports = task.ports
+    return None if ports is None else f"http://127.0.0.1:{ports['metrics']}/metrics"
+
+
+def iterator_age(task: Task) -> float | None:
+    """The greatest iterator age of the task's shards in seconds, None while it does not tell."""
+    url = metrics_url(task)
+    found = [] if url is None else scrape(url)
+    return max((s.value for s in found if s.name == "edu_iterator_age_seconds"), default=None)
 
 
 def wait_for(condition: Callable[[], bool], task: Task, *, seconds: float, what: str) -> None:
@@ -93,16 +103,22 @@ class VisibilityProbe:
     """Measures put → visible: from the moment an attempt is due to be put until its state in Redis shows it.
 
     A thread of its own looks at the states every few milliseconds, where readers find them, without claiming.
+
+    Args:
+        projection: where readers find states; a connection of its own.
+        poll_seconds: time between two looks, which is how exact a measure can be.
     """
 
-    def __init__(self, projection: Projection) -> None:
+    def __init__(self, projection: Projection, poll_seconds: float = _POLL_SECONDS) -> None:
         self._projection = projection
+        self._poll_seconds = poll_seconds
         self._watched: list[_Watched] = []
         self._voided: set[_Attempt] = set()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, name="visibility-probe", daemon=True)
-        self.seconds: list[float] = []
+        self.sights: list[tuple[float, float]] = []
+        """When each attempt seen was due, and how long after that it was seen."""
 
     def watch(self, event: ScoreEvent, put_at: float) -> None:
         """Wait for this newest scored attempt of its student; `put_at` in monotonic seconds."""
@@ -119,6 +135,11 @@ class VisibilityProbe:
             self._watched = [one for one in self._watched if one.attempt != attempt]
 
     @property
+    def seconds(self) -> list[float]:
+        """How long it took, of each attempt seen."""
+        return [seconds for _, seconds in self.sights]
+
+    @property
     def waiting(self) -> int:
         """How many watched attempts are not visible yet."""
         return len(self._watched)
@@ -131,7 +152,7 @@ class VisibilityProbe:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._ended.wait(_POLL_SECONDS):
+        while not self._ended.wait(self._poll_seconds):
             with self._lock:
                 watched = list(self._watched)
             if not watched:
@@ -142,7 +163,7 @@ class VisibilityProbe:
                 continue  # nobody sees anything now
             now = time.monotonic()
             seen = {one for one, state in zip(watched, states, strict=True) if _shows(state, one)}
-            self.seconds += [now - one.put_at for one in seen]
+            self.sights += [(one.put_at, now - one.put_at) for one in seen]
             with self._lock:
                 self._watched = [one for one in self._watched if one not in seen]
 

@@ -178,7 +178,14 @@ WHERE source = %(source)s
 -- Versions and survivors in one statement, therefore one snapshot; a lock clause would mix two. On the
 -- writer only: a reader endpoint may lag behind what it is asked to repair. The survivors of a state come as
 -- one string of bytes, 20 for each: a row each would cost the client four times as much. Rounding is to even
--- here as in the domain; the least integer stands for no ratio.
+-- here as in the domain; the least integer stands for no ratio. Two look-ups first, because the planner, left
+-- to choose, may walk through every learner of a course.
+WITH k AS MATERIALIZED (
+    SELECT ord,
+           (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
+           (SELECT o.course_ref FROM courses o WHERE o.course_id = n.course_id) AS course_ref
+    FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS n (student_key, course_id, ord)
+)
 SELECT k.ord, c.birth, c.version, pg_is_in_recovery() AS lagging,
        (SELECT string_agg(
                    int8send((extract(epoch FROM a.occurred_at) * 1000000)::bigint)
@@ -188,10 +195,8 @@ SELECT k.ord, c.birth, c.version, pg_is_in_recovery() AS lagging,
                    ''::bytea)
         FROM attempts a
         WHERE a.course_ref = c.course_ref AND a.student_ref = c.student_ref AND a.kind = 0) AS survivors
-FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS k (student_key, course_id, ord)
-JOIN students s USING (student_key)
-JOIN courses o USING (course_id)
-JOIN course_scores c ON c.course_ref = o.course_ref AND c.student_ref = s.student_ref
+FROM k
+JOIN course_scores c ON c.course_ref = k.course_ref AND c.student_ref = k.student_ref
 
 -- name: versions
 SELECT c.course_ref, c.student_ref, s.student_key, o.course_id, c.birth, c.version

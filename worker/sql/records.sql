@@ -25,11 +25,16 @@ ORDER BY s.student_ref
 LIMIT 1
 
 -- name: versions_of
+-- Two look-ups first, because the planner, left to choose, may walk through every learner of a course.
+WITH k AS MATERIALIZED (
+    SELECT ord,
+           (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
+           (SELECT o.course_ref FROM courses o WHERE o.course_id = n.course_id) AS course_ref
+    FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS n (student_key, course_id, ord)
+)
 SELECT k.ord, c.birth, c.version
-FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS k (student_key, course_id, ord)
-JOIN students s USING (student_key)
-JOIN courses o USING (course_id)
-JOIN course_scores c ON c.course_ref = o.course_ref AND c.student_ref = s.student_ref
+FROM k
+JOIN course_scores c ON c.course_ref = k.course_ref AND c.student_ref = k.student_ref
 
 -- name: held
 SELECT s.student_key, s.sealed_id, c.birth, c.version
@@ -126,17 +131,20 @@ SELECT pg_advisory_unlock(%(lock)s)
 
 -- name: new_disclosures
 -- One statement, therefore one round trip and one commit for the disclosures of many requests.
-WITH recorded AS (
+WITH new AS MATERIALIZED (
+    SELECT *
+    FROM json_to_recordset(%(rows)s::json)
+         AS n (chain uuid, number bigint, at timestamptz, who text, role text, what text, course_id text,
+               purpose text, subjects text, digest text, students uuid[])
+), recorded AS (
     INSERT INTO disclosures (chain, number, at, who, role, what, course_id, purpose, students, digest)
-    SELECT %(chain)s, n.*
-    FROM unnest(%(numbers)s::bigint[], %(ats)s::timestamptz[], %(whos)s::text[], %(roles)s::text[],
-                %(whats)s::text[], %(courses)s::text[], %(purposes)s::text[], %(students)s::bytea[],
-                %(digests)s::bytea[]) AS n
+    SELECT chain, number, at, who, role, what, course_id, purpose,
+           decode(subjects, 'base64'), decode(digest, 'base64')
+    FROM new
 )
 INSERT INTO disclosed_students (student_key, at, chain, number)
-SELECT n.student_key, n.at, %(chain)s, n.number
-FROM unnest(%(keys)s::uuid[], %(key_ats)s::timestamptz[], %(key_numbers)s::bigint[])
-     AS n (student_key, at, number)
+SELECT unnest(students), at, chain, number
+FROM new
 
 -- name: of_student
 -- Under whatever pseudonym the student had then.

@@ -14,10 +14,13 @@ from worker.adapters.memory.edges import (
 )
 from worker.adapters.memory.epochs import MemoryEpochs, MemoryPastEpochs
 from worker.adapters.memory.erasing import MemoryErasing
+from worker.adapters.memory.history import MemoryHistory
 from worker.adapters.memory.leases import MemoryLeases
 from worker.adapters.memory.ledger import MemoryLedger
+from worker.adapters.memory.letters import MemoryLetters
 from worker.adapters.memory.projection import MemoryProjection
 from worker.adapters.memory.records import MemoryRecords
+from worker.adapters.memory.registers import MemoryRegisters
 from worker.adapters.memory.rekeying import MemoryRekeying
 from worker.adapters.memory.retaining import MemoryRetaining
 
@@ -28,13 +31,16 @@ __all__ = [
     "MemoryDossiers",
     "MemoryEpochs",
     "MemoryErasing",
+    "MemoryHistory",
     "MemoryLeases",
     "MemoryLedger",
+    "MemoryLetters",
     "MemoryMetrics",
     "MemoryPastEpochs",
     "MemoryProducer",
     "MemoryProjection",
     "MemoryRecords",
+    "MemoryRegisters",
     "MemoryRekeying",
     "MemoryRetaining",
     "MemoryVault",

@@ -178,6 +178,12 @@ class MemoryLedger:
         with self._lock:
             return {at: (row.event, row.revision) for at, row in self._rows.get(key, {}).items()}
 
+    def registers(self, key: StateKey) -> Mapping[int, tuple[ScoreEvent, Register]]:
+        """Every register of one state, voided ones included, by its key."""
+        self._reach()
+        with self._lock:
+            return {at: (row.event, row.register) for at, row in self._rows.get(key, {}).items()}
+
     def current(self) -> Mapping[StateKey, Version]:
         """Every state's version."""
         self._reach()

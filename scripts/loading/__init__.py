@@ -1,0 +1,1 @@
+"""The parts of the load test: what is sent and when, what is measured, what is proven, how it is told."""
