@@ -146,14 +146,13 @@ def _drop(run: Run, parts: Restart, epoch: int) -> None:
 
 
 def _say_what_next(run: Run, restored_to: datetime, *, accepted: bool) -> None:
-    since = (restored_to - _MARGIN).astimezone(UTC).isoformat()
+    since = f"{(restored_to - _MARGIN).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    until = f"{wiring.now():%Y-%m-%dT%H:%M:%SZ}"
     run.show.say("next:")
     if not accepted:
         run.show.say("  python -m scripts.epoch ... --accept-checkpoints    # before the workers start")
     run.show.say("  start the workers and the API again: they read the epoch when they start")
-    run.show.say(
-        f"  replay the stream from {since} on (python -m scripts.replay --help): nothing counts twice"
-    )
+    run.show.say(f"  python -m scripts.replay --from {since} --to {until}    # nothing counts twice")
     run.show.say("  erase again whoever was erased since then: the tombstones are as old as the restore")
 
 

@@ -278,7 +278,7 @@ class Rekeying(Protocol):
         """How many students there are."""
 
     def students(self, after: UUID | None, page: int) -> Sequence[Filed]:
-        """The next students in the order of their keys; none at the end. One who was moved may come again."""
+        """The next students, each once even if they are moved meanwhile; none at the end."""
 
     def add_aliases(self, aliases: Mapping[UUID, UUID]) -> int:
         """Let further pseudonyms stand for students, by canonical key; how many are somebody else's."""

@@ -106,14 +106,18 @@ def test_a_pseudonym_of_somebody_else_is_not_taken(world: World) -> None:
     assert world.rekeying.add_aliases({key(OLD, "ben"): key(OLD)}) == 1
     assert world.rekeying.rekey([Rekeyed(key(OLD), key(OLD, "ben"), b"")]) == 1
     assert {one.key for one in world.rekeying.students(None, 9)} == {key(OLD), key(OLD, "ben")}
+    both = [Rekeyed(key(OLD, student), key(NEW), b"") for student in ("ada", "ben")]
+    assert world.rekeying.rekey(both) == 1, "nor by two at once"
+    assert key(NEW) in {one.key for one in world.rekeying.students(None, 9)}
 
 
-def test_students_come_in_pages(world: World) -> None:
+def test_students_come_in_pages_each_once(world: World) -> None:
     world.deliver(*(event(OLD, f"s-{n}") for n in range(5)), sequence=1)
     seen: list[UUID] = []
     while page := world.rekeying.students(seen[-1] if seen else None, 2):
         seen += [filed.key for filed in page]
-    assert seen == sorted(key(OLD, f"s-{n}") for n in range(5))
+        world.rekeying.rekey([Rekeyed(filed.key, UUID(int=filed.key.int ^ 1), b"") for filed in page])
+    assert sorted(seen) == sorted(key(OLD, f"s-{n}") for n in range(5)), "each once, though they are moved"
 
 
 def test_a_batch_that_was_interned_before_a_move_begins_again(database: str) -> None:

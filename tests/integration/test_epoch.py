@@ -45,7 +45,7 @@ def test_states_of_the_lost_future_are_out_of_reach(registry: Registry) -> None:
     assert code == 0, said
     assert told["figures"]["keys of other epochs removed"] >= 2
     assert all(verdict["good"] for verdict in told["verdicts"])
-    assert "replay the stream from 2026-03-02T08:30:00+00:00" in said
+    assert "python -m scripts.replay --from 2026-03-02T08:30:00Z --to" in said
 
     again = Registry(registry.environment, registry.folder)
     again.deliver([attempt("ada", score=90)])

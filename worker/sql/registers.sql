@@ -6,7 +6,8 @@ WITH found AS (
     UNION ALL
     SELECT student_key, student_ref FROM student_keys WHERE student_key = ANY (%(students)s::uuid[])
 )
-SELECT f.asked, s.student_key, EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref)
+SELECT f.asked, s.student_key,
+       EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL)
 FROM found f
 JOIN students s USING (student_ref)
 

@@ -4,11 +4,12 @@
 SELECT count(*) FROM students
 
 -- name: students
+-- In an order that a move does not change: whoever was moved is found by the former key, and nobody comes twice.
 SELECT s.student_key, s.sealed_id,
        ARRAY (SELECT a.student_key FROM student_keys a WHERE a.student_ref = s.student_ref) AS aliases
 FROM students s
-WHERE s.student_key > %(after)s
-ORDER BY s.student_key
+WHERE s.student_ref > coalesce((SELECT student_ref FROM pseudonyms WHERE student_key = %(after)s), -1)
+ORDER BY s.student_ref
 LIMIT %(page)s
 
 -- name: add_aliases
@@ -33,8 +34,9 @@ SELECT pg_advisory_xact_lock(%(lock)s)
 -- name: rekey
 WITH wanted AS (
     SELECT s.student_ref, n.old, n.new, n.sealed,
-           EXISTS (SELECT FROM pseudonyms p
-                   WHERE p.student_key = n.new AND p.student_ref <> s.student_ref) AS taken
+           row_number() OVER (PARTITION BY n.new ORDER BY s.student_ref) > 1
+             OR EXISTS (SELECT FROM pseudonyms p
+                        WHERE p.student_key = n.new AND p.student_ref <> s.student_ref) AS taken
     FROM unnest(%(olds)s::uuid[], %(news)s::uuid[], %(sealed)s::bytea[]) AS n (old, new, sealed)
     JOIN students s ON s.student_key = n.old
 ), moved AS (

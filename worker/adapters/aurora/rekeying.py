@@ -35,7 +35,7 @@ class AuroraRekeying:
         return int(self._rows("count_students")[0][0])
 
     def students(self, after: UUID | None, page: int) -> Sequence[Filed]:
-        rows = self._rows("students", after=after or UUID(int=0), page=page)
+        rows = self._rows("students", after=after, page=page)
         return [Filed(key, sealed, frozenset(aliases)) for key, sealed, aliases in rows]
 
     def add_aliases(self, aliases: Mapping[UUID, UUID]) -> int:

@@ -315,8 +315,10 @@ class MemoryLedger:
                 a: new if canonical == old else canonical for a, canonical in self.aliases.items()
             }
             self.aliases.pop(new, None)
-            self.sealed.pop(old, None)
-            self.sealed[new] = sealed_id
+            self.sealed = {
+                (new if key == old else key): (sealed_id if key == old else sealed)
+                for key, sealed in self.sealed.items()
+            }
             if old == new:
                 return
             self.aliases[old] = new

@@ -19,7 +19,9 @@ class MemoryRekeying:
 
     def students(self, after: UUID | None, page: int) -> Sequence[Filed]:
         self._ledger.current()
-        keys = sorted(key for key in self._ledger.sealed if after is None or key > after)
+        keys = list(self._ledger.sealed)
+        if after is not None:
+            keys = keys[keys.index(self._ledger.aliases.get(after, after)) + 1 :]
         return [
             Filed(
                 key,
