@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scripts.backfilling.inputs import LANES, Input, Reading, find, inspect
-from scripts.backfilling.lanes import Quiet, Stopped, pause_of
+from scripts.backfilling.lanes import Stopped, pause_of
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Edge, decode
 from scripts.backfilling.ways import File, Nowhere, OverStream, Straight, Way
 from scripts.frame.script import Run, Script, WrongArguments, execute
+from scripts.jobs.closing import close_earlier_jobs
+from scripts.jobs.patience import Tally
 from worker import wiring, wiring_jobs
 from worker.domain.identity import Identity
 from worker.local.columns import ColumnsError
 from worker.local.event_files import read_events
 from worker.settings import Settings
-from worker.stream.closing import close_finished
 from worker.stream.decoding import Decoder, Limits
 from worker.stream.retrying import Backoff
 
@@ -164,12 +165,11 @@ def _way(
             producer, delays = wiring.producer(settings), Backoff().delays(random.Random())
             yield OverStream(producer, given.rate, manifest, run.stopping, delays)
         else:
-            worlds = [wiring_jobs.world(settings, Quiet(), pause_of(run.stopping)) for _ in range(LANES)]
+            worlds = [wiring_jobs.world(settings, Tally(), pause_of(run.stopping)) for _ in range(LANES)]
             for world in worlds:
                 held.callback(world.ledger.close)
                 held.callback(world.projection.close)
-            closed = close_finished(worlds[0].ledger, worlds[0].projection).closed
-            run.report.figure("sources of earlier jobs closed", len(closed))
+            close_earlier_jobs(run, worlds[0].ledger, worlds[0].projection)
             limits = Limits(given.transaction, given.transaction)
             policy = dataclasses.replace(wiring.policy(settings), limits=limits)
             held.enter_context(_tuned())

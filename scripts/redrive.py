@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from scripts.frame.script import Run, Script, WrongArguments, execute
+from scripts.jobs.closing import close_earlier_jobs
 from scripts.jobs.moments import moment
 from scripts.redriving.bench import opened
 from scripts.redriving.foretelling import foretell
@@ -56,6 +57,7 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
         if run.dry_run:
             foretell(bench, selection)
         else:
+            close_earlier_jobs(run, bench.world.ledger, bench.world.projection)
             default = f"{wiring.now():%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
             redrive(bench, selection, arguments.job or default)
 

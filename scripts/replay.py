@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from scripts.frame.script import Run, Script, WrongArguments, execute
+from scripts.jobs.closing import close_earlier_jobs
 from scripts.jobs.moments import moment, written
 from scripts.jobs.patience import Patience, Tally
 from scripts.replaying.comparing import compare
@@ -58,6 +59,7 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
         if run.dry_run:
             compare(run, settings, world, Replay(stream, span, {}, arguments.share, clock))
             return
+        close_earlier_jobs(run, world.ledger, world.projection)
         prefix = f"replay:{_job(wiring.stream_prefix(settings)(), span, arguments.job)}"
         before = sources(world, prefix)
         replay = Replay(stream, span, reached(before), arguments.share, clock)

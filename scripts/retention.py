@@ -13,6 +13,7 @@ from uuid import UUID
 from scripts.frame.healing import heal_deletions
 from scripts.frame.patience import patiently
 from scripts.frame.script import Run, Script, WrongArguments, execute
+from scripts.jobs.closing import close_earlier_jobs
 from worker import wiring, wiring_jobs
 from worker.ports import StateKey
 from worker.stream.deleting import behind
@@ -72,6 +73,7 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
         if run.dry_run:
             retention.look()
             return
+        close_earlier_jobs(run, office.ledger, office.projection)
         life = timedelta(days=settings.state_ttl_days)
         for step in (retention.attempts, retention.disclosures, retention.letters):
             if not run.stopping.asked:

@@ -31,16 +31,6 @@ class NoStream:
         """Nobody to tell."""
 
 
-class Quiet:
-    """The metrics of a job, whose figures stand in its report."""
-
-    def count(self, name: str, value: float = 1, **labels: str) -> None: ...
-
-    def gauge(self, name: str, value: float) -> None: ...
-
-    def observe(self, name: str, value: float, **labels: str) -> None: ...
-
-
 def pause_of(stopping: Stopping) -> Pause:
     """Waiting out an outage, that ends at once when somebody asks to stop.
 

@@ -9,13 +9,14 @@ import pytest
 import zstandard
 
 from scripts.backfilling.inputs import Input, Reading, find, inspect, lane_of
-from scripts.backfilling.lanes import Lane, Quiet, Stopped, pause_of
+from scripts.backfilling.lanes import Lane, Stopped, pause_of
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Edge, Rejected, decode
 from scripts.backfilling.ways import File, Nowhere, OverStream, Straight, at_end
 from scripts.frame.script import Refused, WrongArguments
 from scripts.frame.stopping import Stopping
+from scripts.jobs.patience import Tally
 from tests.conftest import IDENTITY, NOW, minutes, score_event
 from tests.doubles import DECODER, Time
 from worker.adapters.memory import MemoryLedger, MemoryProducer, MemoryProjection
@@ -45,7 +46,7 @@ class Scene:
     def straight(self, events: int = 7) -> Straight:
         policy = Policy(limits=Limits(events, events))
         worlds = [
-            World(self.ledger, self.projection, Quiet(), self.time.now, pause_of(self.stopping))
+            World(self.ledger, self.projection, Tally(), self.time.now, pause_of(self.stopping))
             for _ in SOURCES
         ]
         return Straight(worlds, DECODER, policy, self.stopping)
