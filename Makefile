@@ -120,6 +120,7 @@ synth: $(VENV)/.deploy ## the AWS template of dev and of prod, checked; needs no
 		CERTIFICATE_ARN=$${CERTIFICATE_ARN:-arn:aws:acm:ap-northeast-1:111122223333:certificate/example} \
 		INTERNAL_DOMAIN=$${INTERNAL_DOMAIN:-api.internal.example.org} \
 		$(BIN)/python -m deploy.app && echo "$(STATE)/cdk/$$stage"; done
+	@$(BIN)/python -m deploy.local
 
 .PHONY: model
 model: $(VENV)/.dev ## the protocol's model, every configuration (many minutes)

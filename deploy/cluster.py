@@ -59,6 +59,11 @@ class Stores:
     files: Files
     secrets: Secrets
 
+    @property
+    def everyday(self) -> list[secretsmanager.ISecret]:
+        """The secrets of whoever turns events into scores, or scores into answers."""
+        return [self.ledger.secret, self.projection.secret, self.secrets.identity_keys]
+
 
 class Cluster(Construct):
     """The ECS cluster and a maker of task definitions.
@@ -101,7 +106,8 @@ class Cluster(Construct):
         environment: Mapping[str, str],
         stop: Duration,
         serves: bool,
-        secrets: Sequence[secretsmanager.ISecret] = (),
+        reads: Sequence[secretsmanager.ISecret],
+        seals: bool = False,
     ) -> ecs.FargateTaskDefinition:
         """A task definition with roles of its own.
 
@@ -113,7 +119,8 @@ class Cluster(Construct):
             environment: its settings beside those that all have.
             stop: how long after SIGTERM it is killed.
             serves: it goes on until it is stopped and answers on 8080; migrations run before it starts.
-            secrets: what it reads beside the secrets that all read.
+            reads: the secrets that it reads, at each connect.
+            seals: it writes dead letters, each under a data key of ours.
         """
         definition = ecs.FargateTaskDefinition(
             scope,
@@ -149,28 +156,22 @@ class Cluster(Construct):
             main.add_container_dependencies(
                 ecs.ContainerDependency(container=first, condition=ecs.ContainerDependencyCondition.SUCCESS)
             )
-        self._allow_common(definition, secrets)
+        self._allow(definition, reads, seals=seals)
         return definition
 
-    def _allow_common(
-        self, definition: ecs.FargateTaskDefinition, secrets: Sequence[secretsmanager.ISecret]
+    def _allow(
+        self, definition: ecs.FargateTaskDefinition, reads: Sequence[secretsmanager.ISecret], *, seals: bool
     ) -> None:
         role = definition.task_role
         if not isinstance(role, iam.Role):
             raise TypeError("a task definition's role is one of ours")
         stores = self._stores
-        stores.secrets.allow_reading(
-            role,
-            stores.ledger.secret,
-            stores.projection.secret,
-            stores.secrets.identity_keys,
-            *secrets,
-        )
+        stores.secrets.allow_reading(role, *reads)
         role.add_to_policy(
             iam.PolicyStatement(
                 sid="UseKey",
-                # secrets, records, tables, and the keys of dead letters
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                # AWS opens secrets, records and tables in the caller's name
+                actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if seals else [])],
                 resources=[self._security.key.key_arn],
             )
         )

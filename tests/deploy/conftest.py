@@ -8,7 +8,18 @@ from tests.deploy.synthesis import Synthesis, synthesis
 
 if find_spec("aws_cdk") is None:
     collect_ignore = [
-        f"test_{name}.py" for name in ("availability", "checks", "figures", "iam", "rotation", "security")
+        f"test_{name}.py"
+        for name in (
+            "agreement",
+            "applied",
+            "availability",
+            "checks",
+            "figures",
+            "iam",
+            "rights",
+            "rotation",
+            "security",
+        )
     ]
 
 

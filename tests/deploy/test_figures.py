@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deploy.jobs import JOBS
 from tests.deploy.synthesis import Synthesis, as_list, synthesis, texts
 
 
@@ -98,6 +99,8 @@ def test_redis(platform: Synthesis) -> None:
     assert group["EngineVersion"] == "7.1"
     assert group["CacheNodeType"] == ("cache.t4g.medium" if platform.config.prod else "cache.t4g.micro")
     assert group["NumCacheClusters"] == 2
+    assert group["UserGroupIds"] == [{"Ref": platform.id_of("AWS::ElastiCache::UserGroup")}]
+    assert [log["LogType"] for log in group["LogDeliveryConfigurations"]] == ["engine-log"]
     parameters = platform.only("AWS::ElastiCache::ParameterGroup")
     assert parameters["Properties"] == {"maxmemory-policy": "volatile-lru"}
     users = {u["UserName"]: u for u in platform.properties("AWS::ElastiCache::User")}
@@ -302,9 +305,9 @@ def test_people(platform: Synthesis) -> None:
 
 
 def test_jobs(platform: Synthesis) -> None:
-    for name in ("migrate", "reconcile", "replay", "backfill", "redrive", "rebuild", "retention"):
+    for name, job in JOBS.items():
         container = platform.container(name)
-        assert container["Command"][:2] == ["python", "-m"]
+        assert container["Command"] == list(job.command)
         assert "HealthCheck" not in container
 
 

@@ -53,6 +53,16 @@ FROM unnest(%(keys)s::uuid[], %(sealed)s::bytea[]) AS n (student_key, sealed_id)
 ORDER BY student_key
 ON CONFLICT DO NOTHING
 
+-- name: exclude_adoptions
+SELECT pg_advisory_xact_lock(%(lock)s)
+
+-- name: new_aliases
+INSERT INTO student_keys (student_key, student_ref)
+SELECT student_key, student_ref
+FROM unnest(%(keys)s::uuid[], %(refs)s::int[]) AS n (student_key, student_ref)
+ORDER BY student_key
+ON CONFLICT DO NOTHING
+
 -- name: known_courses
 SELECT course_id, course_ref FROM courses WHERE course_id = ANY (%(ids)s::text[])
 
@@ -78,7 +88,12 @@ FROM STDIN (FORMAT BINARY)
 WITH winners AS (
     SELECT DISTINCT ON (course_ref, student_ref, attempt_key) *
     FROM stage
-    WHERE NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = stage.student_ref)
+    WHERE graded_at >= (SELECT horizon FROM ledger)
+      AND NOT EXISTS (SELECT FROM horizons h
+                      WHERE h.course_ref = stage.course_ref AND stage.graded_at < h.before)
+      AND NOT EXISTS (SELECT FROM erasures e
+                      WHERE e.student_ref = stage.student_ref
+                        AND (e.lifted_at IS NULL OR stage.graded_at <= e.refused_until))
     ORDER BY course_ref, student_ref, attempt_key,
              graded_at DESC, kind DESC, event_key DESC, rev DESC, digest DESC
 ), merged AS (
@@ -107,16 +122,29 @@ FROM merged m
 JOIN bumped b USING (course_ref, student_ref)
 
 -- name: classify
--- What became of the staged events that changed nothing.
+-- What became of the staged events that changed nothing. Refused: older than what was deleted, or delivered
+-- again after a tombstone was lifted.
 SELECT s.ord,
-       e.student_ref IS NOT NULL AS erased,
+       e.student_ref IS NOT NULL AND e.lifted_at IS NULL AS erased,
+       s.graded_at < (SELECT horizon FROM ledger)
+         OR coalesce(s.graded_at < h.before, false)
+         OR coalesce(s.graded_at <= e.refused_until, false) AS refused,
        a.attempt_check IS DISTINCT FROM s.attempt_check AS collides,
        (a.graded_at, a.kind, a.event_key, a.rev, a.digest)
          = (s.graded_at, s.kind, s.event_key, s.rev, s.digest) AS same
 FROM stage s
 LEFT JOIN attempts a USING (course_ref, student_ref, attempt_key)
 LEFT JOIN erasures e ON e.student_ref = s.student_ref
+LEFT JOIN horizons h ON h.course_ref = s.course_ref
 WHERE s.ord = ANY (%(ords)s::int[])
+
+-- name: refused
+-- A tombstone remembers the newest grading that it refused: once lifted, it refuses that one still.
+UPDATE erasures e
+SET refused_until = s.newest
+FROM (SELECT student_ref, max(graded_at) AS newest
+      FROM stage WHERE ord = ANY (%(ords)s::int[]) GROUP BY student_ref) s
+WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL AND e.refused_until < s.newest
 
 -- name: unchanged_versions
 SELECT course_ref, student_ref, c.birth, c.version
@@ -190,6 +218,7 @@ JOIN courses o USING (course_ref)
 WHERE s.student_key = ANY (%(students)s::uuid[])
 
 -- name: erased
+-- Those whose tombstone was lifted too: their states may come back without a row.
 SELECT s.student_key, course_id
 FROM erasures e
 JOIN students s USING (student_ref)
@@ -202,6 +231,8 @@ WHERE source = %(source)s AND (projected_seq, projected_sub) < (%(seq)s, %(sub)s
 
 -- name: floors
 SELECT source, projected_seq, projected_sub FROM source_progress WHERE closed_at IS NULL
+UNION ALL
+SELECT %(deletions)s::text, deletions, 0 FROM ledger WHERE deletions > 0
 
 -- name: try_sweep
 SELECT pg_try_advisory_lock(%(lock)s)

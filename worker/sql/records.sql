@@ -10,8 +10,19 @@ WHERE s.student_ref IN (
     UNION ALL
     SELECT student_ref FROM student_keys WHERE student_key = %(student)s
 )
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL)
 ORDER BY o.course_id
+
+-- name: canonical
+SELECT s.student_key
+FROM students s
+WHERE s.student_ref IN (
+    SELECT student_ref FROM students WHERE student_key = ANY (%(students)s::uuid[])
+    UNION ALL
+    SELECT student_ref FROM student_keys WHERE student_key = ANY (%(students)s::uuid[])
+)
+ORDER BY s.student_ref
+LIMIT 1
 
 -- name: versions_of
 -- Two look-ups first, because the planner, left to choose, may walk through every learner of a course.
@@ -31,13 +42,14 @@ FROM courses o
 JOIN course_scores c USING (course_ref)
 JOIN students s USING (student_ref)
 WHERE o.course_id = %(course)s
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = c.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = c.student_ref AND e.lifted_at IS NULL)
 ORDER BY c.student_ref
 
 -- name: sealed_ids
-SELECT student_key, sealed_id
-FROM students
-WHERE student_key = ANY (%(students)s::uuid[]) AND sealed_id IS NOT NULL
+SELECT s.student_key, s.sealed_id
+FROM students s
+WHERE s.student_key = ANY (%(students)s::uuid[]) AND s.sealed_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL)
 
 -- name: standing
 SELECT a.item, a.occurred_at, a.graded_at, a.score, a.max_score, a.revision, a.source, a.attempt_key
@@ -47,7 +59,7 @@ JOIN attempts a ON a.course_ref = o.course_ref AND a.student_ref = s.student_ref
 WHERE s.student_key = %(student)s
   AND a.kind = 0
   AND (%(at)s::timestamptz IS NULL OR (a.occurred_at, a.attempt_key) < (%(at)s, %(key)s::bigint))
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref AND e.lifted_at IS NULL)
 ORDER BY a.occurred_at DESC, a.attempt_key DESC
 LIMIT %(limit)s
 
@@ -63,7 +75,7 @@ WHERE o.course_id = %(course)s
   AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
   AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
   AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref AND e.lifted_at IS NULL)
 
 -- name: items
 SELECT a.item, count(*) AS attempts, count(DISTINCT a.student_ref) AS learners,
@@ -78,7 +90,7 @@ WHERE o.course_id = %(course)s
   AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
   AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
   AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref AND e.lifted_at IS NULL)
 GROUP BY a.item
 ORDER BY a.item
 
@@ -135,10 +147,22 @@ SELECT unnest(students), at, chain, number
 FROM new
 
 -- name: of_student
+-- Under whatever pseudonym the student had then.
+WITH own AS (
+    SELECT student_ref FROM students WHERE student_key = %(student)s
+    UNION
+    SELECT student_ref FROM student_keys WHERE student_key = %(student)s
+), keys AS (
+    SELECT %(student)s::uuid AS student_key
+    UNION
+    SELECT student_key FROM students JOIN own USING (student_ref)
+    UNION
+    SELECT student_key FROM student_keys JOIN own USING (student_ref)
+)
 SELECT d.at, d.who, d.role, d.what, d.course_id, d.purpose, d.chain, d.number
 FROM disclosed_students s
 JOIN disclosures d USING (chain, number)
-WHERE s.student_key = %(student)s
+WHERE s.student_key IN (SELECT student_key FROM keys)
   AND (%(at)s::timestamptz IS NULL
        OR (s.at, s.chain, s.number) < (%(at)s, %(chain)s::uuid, %(number)s::bigint))
 ORDER BY s.at DESC, s.chain DESC, s.number DESC
@@ -157,8 +181,10 @@ VALUES (%(chain)s, %(number)s, %(head)s, %(digest)s)
 -- name: all_disclosures
 SELECT d.chain, d.number, d.at, d.who, d.role, d.what, d.course_id, d.purpose, d.students, d.digest,
        ARRAY (SELECT s.student_key FROM disclosed_students s
-              WHERE s.chain = d.chain AND s.number = d.number ORDER BY s.student_key) AS keys
+              WHERE s.chain = d.chain AND s.number = d.number ORDER BY s.student_key) AS keys,
+       r.students AS redacted
 FROM disclosures d
+LEFT JOIN redactions r USING (chain, number)
 ORDER BY d.chain, d.number
 
 -- name: all_anchors
