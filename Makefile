@@ -101,7 +101,7 @@ LOAD_REPORT ?= docs/load-test/report.json
 .PHONY: load-test
 load-test: MINUTES = 10
 load-test: $(VENV)/.dev ## 5,000 events/s for MINUTES=10 on this machine, then the highest rate; LOAD='--http' for more
-	$(BIN)/python -m scripts.load_test --local --directory $(STATE)/load-test --rate 5000 --minutes $(MINUTES) \
+	$(BIN)/python -m scripts.load_test --local --directory $(STATE)/load-test --warm-up 30 --rate 5000 --minutes $(MINUTES) \
 		--require-rate 5000 --require-p99 0.5 --require-loss 0 --find-limit --report $(LOAD_REPORT) $(LOAD)
 
 .PHONY: bench-api

@@ -21,8 +21,11 @@ PROCESS_MICROS, POSTGRES_MICROS, REDIS_MICROS = 13, 26, 5
 JVM_MIB, SUPERVISOR_MIB, SHARD_PROCESS_MIB = 350, 30, 120
 """Measured resident memory of the daemon with a 288 MiB heap, of its supervisor, and of one shard process."""
 
-STATE_BYTES = 350
-"""At most, of one student in one course with everything Redis keeps beside it."""
+STATE_BYTES = 700
+"""Of one student in one course: 604 measured of a state with a full ring, and 70 to 90 of its key and entry.
+
+A state of a few attempts takes 200, and one with scores on each of 31 days 880.
+"""
 
 ACU_CORES = 0.25
 """What is commonly seen behind one Aurora capacity unit beside its 2 GiB; AWS promises no figure."""

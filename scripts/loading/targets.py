@@ -104,7 +104,6 @@ def local(
         say(f"both shards are read; the worker task is {limits}")
         settings = load(session.environment)
         parts: dict[str, list[int | None]] = {
-            "load generator": [],
             "worker task": [task.process.pid],
             "API": [api_pid],
             "PostgreSQL": [session.stack.postgres.pid],
@@ -113,11 +112,8 @@ def local(
         }
 
         def cpu() -> Mapping[str, float]:
-            used = cpu_seconds(parts)
             own = os.times()
-            return {name: seconds for name, seconds in used.items() if parts[name] != [None]} | {
-                "load generator": own.user + own.system
-            }
+            return {"load generator": own.user + own.system, **cpu_seconds(parts, _kind)}
 
         yield Target(
             name=f"a stack of this machine, {SHARDS} shards, one worker task",
@@ -129,6 +125,13 @@ def local(
             cpu=cpu,
             throttled=group.throttled if group is not None else lambda: "not limited",
         )
+
+
+def _kind(command: list[str]) -> str:
+    """The two halves of a worker task; everything else is told as a whole."""
+    if any(word.endswith("MultiLangDaemon") for word in command):
+        return "KCL's Java"
+    return "shard processes" if command[-1:] == ["shard"] else ""
 
 
 def _group(opened: ExitStack, cpus: float, mebibytes: int) -> tuple[Group | None, str]:

@@ -72,5 +72,5 @@ def interrupt_another(tmp_path: Path) -> None:
     assert (trial["lost"], trial["double"], trial["unknown"]) == (0, 0, 0)
     assert trial["closes"]
     assert trial["states"] == trial["states_equal"] > 0
-    assert trial["cpu_seconds"]["worker task"] > 0
+    assert trial["cpu_seconds"]["worker task, shard processes"] > 0
     assert (tmp_path / "report.html").exists()

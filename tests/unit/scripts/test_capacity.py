@@ -52,11 +52,11 @@ def test_every_quota_that_is_hit_has_a_sentence() -> None:
 
 
 def test_an_environment_is_refused_by_the_same_figures() -> None:
-    found = needs(Workload(rate=5_000, states=2_000_000), Task())
+    found = needs(Workload(rate=5_000, states=1_000_000), Task())
     assert found.redis_node == "cache.t4g.small"
     with pytest.raises(ValueError, match=r"redis_node cache\.t4g\.micro.*take cache\.t4g\.small"):
-        dev(states=2_000_000)
-    assert dev(states=2_000_000, redis_node="cache.t4g.small").states == 2_000_000
+        dev(states=1_000_000)
+    assert dev(states=1_000_000, redis_node="cache.t4g.small").states == 1_000_000
     with pytest.raises(ValueError, match=r"aurora_max_acu 1: 5000 events a second need 1\.5"):
         dev(aurora_max_acu=1)
     with pytest.raises(ValueError, match=r"take 0\.78 cores, planned are"):
