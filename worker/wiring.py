@@ -23,6 +23,7 @@ from worker.domain.errors import LedgerUnavailable, PoisonFlood, ProjectionUnava
 from worker.domain.identity import Identity
 from worker.domain.poison import PoisonLimit
 from worker.kcl.heartbeat import HeartbeatSender
+from worker.kcl.parent import Parent
 from worker.kcl.record_processor import Heart, ShardProcessor
 from worker.settings import Settings
 from worker.stream.checkpointing import CheckpointPolicy
@@ -196,6 +197,7 @@ def policy(settings: Settings) -> Policy:
 
 def shard_processor(settings: Settings) -> ShardProcessor:
     """One shard's callbacks over its pipeline."""
+    parent = Parent()
 
     def build(shard_id: str) -> tuple[Pipeline, Heart]:
         heart = HeartbeatSender(settings.heartbeat_socket, shard_id)
@@ -204,6 +206,7 @@ def shard_processor(settings: Settings) -> ShardProcessor:
             halted = isinstance(because, PoisonFlood)
             heart.beat("halted" if halted else "waiting", f"{type(because).__name__}: {because}")
             time.sleep(seconds)
+            parent.must_live()
 
         books = ledger(settings)
         world = World(
