@@ -58,6 +58,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="Secrets Manager id with host, port, dbname, username, password, sslmode"),
     ] = None
+    owner_secret: Annotated[
+        str | None,
+        Meta(description="for `migrate`: the secret of the database's owner as JSON", extra=_SECRET),
+    ] = None
+    application_secret: Annotated[
+        str | None,
+        Meta(
+            description="for `migrate`: the secret, as JSON, of the user that worker and API enter as",
+            extra=_SECRET,
+        ),
+    ] = None
     redis_url: Annotated[str | None, Meta(description="Redis URL; or `REDIS_SECRET_ID`", extra=_SECRET)] = (
         None
     )

@@ -13,10 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from psycopg.conninfo import conninfo_to_dict
+
 from worker.adapters.aurora import migrations
 from worker.adapters.aurora.ledger import AuroraLedger
+from worker.adapters.aurora.rights import Login
 from worker.adapters.redis import RedisProjection
 from worker.adapters.secrets import SecretsManager, keyring, master_key
+from worker.adapters.secrets import conninfo as secret_conninfo
 from worker.adapters.vault import EnvelopeVault, KmsMaster, LocalMaster
 from worker.domain.errors import LedgerUnavailable, PoisonFlood, ProjectionUnavailable, Unavailable
 from worker.domain.identity import Identity
@@ -154,8 +158,17 @@ def edges(settings: Settings) -> "Edges":
 
 
 def migrate(settings: Settings) -> list[str]:
-    """Apply missing migrations; returns their names."""
-    return migrations.migrate(database(settings))
+    """Apply missing migrations, as the owner where one is given; returns their names.
+
+    With `APPLICATION_SECRET` its user gets the rights of worker and API.
+    """
+    owner, application = settings.owner_secret, settings.application_secret
+    conninfo = database(settings) if owner is None else functools.partial(secret_conninfo, owner)
+    login = None
+    if application is not None:
+        parts = conninfo_to_dict(secret_conninfo(application))
+        login = Login(str(parts["user"]), str(parts["password"]))
+    return migrations.migrate(conninfo, login=login)
 
 
 def pending_migrations(settings: Settings) -> list[str]:

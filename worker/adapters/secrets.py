@@ -45,11 +45,27 @@ class SecretsManager:
         return value
 
     def database(self, secret_id: str) -> str:
-        """A connection string from the fields RDS keeps: host, port, dbname, username, password.
+        """A connection string from a secret, see `conninfo`."""
+        return conninfo(self.text(secret_id))
 
-        A field `sslmode` of libpq's values may be added; without it the connection is encrypted or refused.
-        """
+    def redis(self, secret_id: str) -> str:
+        """A URL from host, port, username, password and tls."""
         secret = orjson.loads(self.text(secret_id))
+        scheme = "rediss" if secret.get("tls", True) else "redis"
+        user, password = quote(secret.get("username", ""), ""), quote(secret.get("password", ""), "")
+        return f"{scheme}://{user}:{password}@{secret['host']}:{secret.get('port', 6379)}/0"
+
+
+def conninfo(text: str) -> str:
+    """A connection string from the fields RDS keeps: host, port, dbname, username, password.
+
+    A field `sslmode` of libpq's values may be added; without it the connection is encrypted or refused.
+
+    Raises:
+        Fatal: the text is not such a secret; says nothing of its content.
+    """
+    try:
+        secret = orjson.loads(text)
         return make_conninfo(
             host=secret["host"],
             port=secret.get("port", 5432),
@@ -58,13 +74,9 @@ class SecretsManager:
             password=secret["password"],
             sslmode=secret.get("sslmode", "require"),
         )
-
-    def redis(self, secret_id: str) -> str:
-        """A URL from host, port, username, password and tls."""
-        secret = orjson.loads(self.text(secret_id))
-        scheme = "rediss" if secret.get("tls", True) else "redis"
-        user, password = quote(secret.get("username", ""), ""), quote(secret.get("password", ""), "")
-        return f"{scheme}://{user}:{password}@{secret['host']}:{secret.get('port', 6379)}/0"
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"a database secret cannot be read ({type(error).__name__}): it is JSON of host, dbname, ..."
+        raise Fatal(msg) from None
 
 
 def keyring(text: str) -> Keyring:
