@@ -1,8 +1,8 @@
 """The password of worker and API: two users that take turns, so that no connect is ever refused.
 
-A rotation gives the other user a new password and then lets the secret name that user. Whoever read the secret
-before goes on with a user that is still good until the next rotation, by when every task has long read it
-again. Both are members of one role that holds the rights, so a second user doubles no grant. Only the owner
+A rotation gives the other user a new password and then lets the secret name that user. Whoever read the
+secret before goes on with a user that is still good until the next rotation, by when every task has long read
+it again. Both are members of one role that holds the rights, so a second user doubles no grant. Only the owner
 can change them: they have no rights over each other.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.rotating.database import connect, verifier
-from deploy.rotating.steps import CURRENT, RotationError, Secret, read, rotate, with_new_password
 from deploy.rotating.names import APPLICATION_ROLE, APPLICATION_USERS
+from deploy.rotating.steps import CURRENT, RotationError, Secret, read, rotate, with_new_password
 
 
 def handler(event: dict[str, str], _context: object) -> None:
@@ -47,7 +47,9 @@ class Application:
             raise RotationError("the pending secret names the user that is in use")
         owner = self._owner()
         if any(current[field] != other[field] for field in ("host", "dbname") for other in (pending, owner)):
-            raise RotationError("the pending secret or the owner's names another database than the current one")
+            raise RotationError(
+                "the pending secret or the owner's names another database than the current one"
+            )
         from pg8000.native import identifier, literal  # noqa: PLC0415 - packed beside the function
 
         user, proof = identifier(pending["username"]), literal(verifier(pending["password"]))
@@ -55,7 +57,8 @@ class Application:
         try:
             known = connection.run("SELECT FROM pg_roles WHERE rolname = :name", name=pending["username"])
             if not known:
-                connection.run(f"CREATE ROLE {user} IN ROLE {identifier(APPLICATION_ROLE)}")
+                connection.run(f"CREATE ROLE {user}")
+            connection.run(f"GRANT {identifier(APPLICATION_ROLE)} TO {user}")
             connection.run(f"ALTER ROLE {user} LOGIN PASSWORD {proof}")
         finally:
             connection.close()

@@ -34,7 +34,7 @@ RIGHTS = {
 }
 """Every table of the schema: a new one is decided about here and in `rights.sql`."""
 
-_POSSIBLE = "SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER".split()
+_POSSIBLE = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]
 
 
 @pytest.fixture
@@ -105,8 +105,9 @@ def test_a_migration_gives_the_secrets_user_its_password_and_may_be_repeated(
 )
 def test_the_application_may_not(database: str, login: Login, statement: str) -> None:
     migrate(lambda: database, login=login)
-    with psycopg.connect(as_(login, database)) as connection, pytest.raises(
-        psycopg.errors.InsufficientPrivilege
+    with (
+        psycopg.connect(as_(login, database)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute(statement.encode())
 

@@ -17,6 +17,7 @@ from worker.domain.errors import Fatal, Unavailable
 from worker.domain.identity import Keyring
 
 _MASTER_BYTES = 32
+_CURRENT = "AWSCURRENT"  # the default, said aloud because not every emulator knows it
 
 
 class SecretsManager:
@@ -38,7 +39,9 @@ class SecretsManager:
             Unavailable: Secrets Manager did not give it; a wrong id looks the same and is reported the same.
         """
         try:
-            value: str = self._client.get_secret_value(SecretId=secret_id)["SecretString"]
+            value: str = self._client.get_secret_value(SecretId=secret_id, VersionStage=_CURRENT)[
+                "SecretString"
+            ]
         except (BotoCoreError, ClientError) as error:
             msg = f"Secrets Manager did not give {secret_id} ({type(error).__name__})"
             raise self._unavailable(msg) from None

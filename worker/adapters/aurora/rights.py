@@ -1,7 +1,6 @@
 """The role of worker and API in PostgreSQL, and the user that enters with it.
 
-Given anew at every migration, so that a table of a new migration cannot be forgotten for long and a right that
-was withdrawn here is withdrawn there.
+Given anew at every migration, so that a right that was withdrawn here is withdrawn there.
 """
 
 from typing import NamedTuple
@@ -33,5 +32,6 @@ def give(connection: Connection, login: Login) -> None:
             connection.execute(statement)
         known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (login.user,)).rowcount
         if not known:
-            connection.execute(sql.SQL("CREATE ROLE {} IN ROLE {}").format(user, sql.Identifier(ROLE)))
+            connection.execute(sql.SQL("CREATE ROLE {}").format(user))
+        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(ROLE), user))
         connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(user, sql.Literal(proof)))
