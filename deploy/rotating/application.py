@@ -1,9 +1,9 @@
 """The password of worker and API: two users that take turns, so that no connect is ever refused.
 
 A rotation gives the other user a new password and then lets the secret name that user. Whoever read the
-secret before goes on with a user that is still good until the next rotation, by when every task has long read
-it again. Both are members of one role that holds the rights, so a second user doubles no grant. Only the owner
-can change them: they have no rights over each other.
+secret before goes on with a user that is still good until the next rotation, by when every task has long
+read it again. Both are members of one role that holds the rights, so a second user doubles no grant. Only the
+owner can change them: they have no rights over each other.
 """
 
 import os

@@ -8,7 +8,10 @@ import pytest
 from deploy.api import CALLER_HEADER, SECRET_HEADER
 from deploy.config import GIVE_BACK_SECONDS, LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS
 from deploy.people import ROLES
+from deploy.rotating import names
 from tests.deploy.synthesis import Synthesis
+from worker.adapters.aurora import rights
+from worker.adapters.aurora.statements import statements
 from worker.api import tokens
 from worker.api.access import Role
 from worker.kcl.supervisor import SupervisorConfig
@@ -58,6 +61,20 @@ def test_the_time_of_a_stop_is_the_supervisors() -> None:
     assert fields["give_back_seconds"] == GIVE_BACK_SECONDS
     assert SupervisorConfig.stop_margin_seconds == SUPERVISOR_MARGIN_SECONDS
     assert SupervisorConfig.leave_seconds == LEAVE_SECONDS
+
+
+def test_the_role_and_its_users_are_called_alike() -> None:
+    assert names.APPLICATION_ROLE == rights.ROLE
+    assert names.APPLICATION_ROLE in statements("rights")["role"].decode()
+
+
+def test_migrations_are_given_what_they_read(anywhere: Synthesis) -> None:
+    known = {variable(field.name) for field in msgspec.structs.fields(Settings)}
+    for task in anywhere.properties("AWS::ECS::TaskDefinition"):
+        for container in task["ContainerDefinitions"]:
+            given = {secret["Name"] for secret in container.get("Secrets", ())}
+            assert given <= known
+            assert not given or given == {"OWNER_SECRET", "APPLICATION_SECRET"}
 
 
 class _Tables:
