@@ -116,6 +116,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     health_port: Annotated[_Port, Meta(description="`/healthz` and `/readyz`; 0 picks a free port")] = 8080
     metrics_port: Annotated[_Port, Meta(description="Prometheus; 0 picks a free port")] = 9102
 
+    product_metrics_seconds: Annotated[
+        float, Meta(ge=1, le=3_600, description="time between lines of the product's figures in the log")
+    ] = 60.0
+
     worker_id: Annotated[
         str | None, Meta(description="KCL worker id; by default the ECS task id, else generated and kept")
     ] = None
@@ -212,9 +216,11 @@ class ApiSettings(Settings, frozen=True, kw_only=True):
     enrolments: Annotated[
         Literal["claim", "table"], Meta(description="where a teacher's courses come from")
     ] = "claim"
-    producers_file: Annotated[
-        str | None, Meta(description="JSON: realm and sources of each producer's role ARN")
+    producers: Annotated[
+        str | None,
+        Meta(description="JSON: realm and sources of each producer's role ARN; or `PRODUCERS_FILE`"),
     ] = None
+    producers_file: Annotated[str | None, Meta(description="the same as a file")] = None
     gateway_secret: Annotated[
         str | None,
         Meta(description="what the gateway adds to each request; or `GATEWAY_SECRET_ID`", extra=_SECRET),

@@ -215,6 +215,8 @@ def shard_processor(settings: Settings) -> ShardProcessor:
 
 def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
     """PID 1 of a worker task: supervise the KCL daemon until told to stop; its exit code."""
+    from prometheus_client import CollectorRegistry
+
     from worker.adapters.kinesis import source_prefix
     from worker.adapters.leases import DynamoLeases
     from worker.kcl import watchdog, worker_id
@@ -222,6 +224,7 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
     from worker.kcl.fleet import FleetPatience
     from worker.kcl.restart import RestartPolicy
     from worker.kcl.supervisor import Supervisor, SupervisorConfig
+    from worker.product_metrics import WORKER, Minute, told_each_minute
 
     state_dir = Path(settings.state_dir)
     state_dir.mkdir(parents=True, exist_ok=True)
@@ -249,13 +252,18 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
         # a look is worth nothing once the next is due
         leases = DynamoLeases(client(settings, "dynamodb", attempts=2, seconds=2), settings.application_name)
         kinesis = client(settings, "kinesis", attempts=1, seconds=5)
-        return Supervisor(
+        registry = CollectorRegistry()
+        supervisor = Supervisor(
             config,
             daemon_properties(settings, own.value),
             command,
             leases,
+            registry=registry,
             ask_stream=lambda: source_prefix(kinesis, settings.stream_name),
-        ).run()
+        )
+        minute = Minute(registry, WORKER, settings.application_name, "worker")
+        with told_each_minute(minute, time.time, settings.product_metrics_seconds):
+            return supervisor.run()
 
 
 def daemon_properties(settings: Settings, worker_id: str) -> "DaemonProperties":

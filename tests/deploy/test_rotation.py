@@ -56,7 +56,11 @@ def test_the_keyring_is_never_rotated(anywhere: Synthesis) -> None:
 
 @pytest.mark.parametrize(
     ("module", "more"),
-    [("database", set()), ("application", set()), ("redis_user", {"elasticache:DescribeUsers", "elasticache:ModifyUser"})],
+    [
+        ("database", set()),
+        ("application", set()),
+        ("redis_user", {"elasticache:DescribeUsers", "elasticache:ModifyUser"}),
+    ],
 )
 def test_each_function_may_do_exactly_this(anywhere: Synthesis, module: str, more: set[str]) -> None:
     (function,) = (

@@ -68,6 +68,7 @@ class Vault:
         "DATABASE_SECRET_ID": DATABASE,
         "REDIS_URL": "",
         "REDIS_SECRET_ID": REDIS,
+        "PRODUCT_METRICS_SECONDS": "1",
     }
 
     def __init__(self, session: Session) -> None:
