@@ -7,9 +7,18 @@ import pytest
 from tests.deploy.synthesis import Synthesis, synthesis
 
 if find_spec("aws_cdk") is None:
-    collect_ignore = [
-        f"test_{name}.py" for name in ("availability", "checks", "figures", "iam", "rotation", "security")
-    ]
+    needing = (
+        "agreement",
+        "availability",
+        "checks",
+        "figures",
+        "iam",
+        "nist",
+        "rotation",
+        "security",
+        "snapshot",
+    )
+    collect_ignore = [f"test_{name}.py" for name in needing]
 
 
 @pytest.fixture(params=["dev", "prod"])
