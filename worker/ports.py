@@ -5,6 +5,7 @@ Errors are those of `worker.domain.errors`; an adapter lets no error of its libr
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -31,6 +32,18 @@ class StateKey(NamedTuple):
 
     student_key: UUID
     course_id: str
+
+
+class Resident(NamedTuple):
+    """Where a state stands in Redis: known without PostgreSQL, but not which course it is of."""
+
+    student_key: UUID
+    course_digest: bytes
+
+
+def residence(key: StateKey) -> Resident:
+    """Where this state stands."""
+    return Resident(key.student_key, hashlib.blake2b(key.course_id.encode(), digest_size=8).digest())
 
 
 class Record(NamedTuple):
@@ -174,6 +187,12 @@ class Ledger(Protocol):
     def versions(self, page: int) -> Iterator[Sequence[tuple[StateKey, Version]]]:
         """All rows, in pages each read when asked for."""
 
+    def count_states(self) -> int:
+        """How many rows `versions` gives, about."""
+
+    def states_of(self, students: Sequence[UUID]) -> Sequence[StateKey]:
+        """The states that the ledger has of these students."""
+
     def erased(self) -> Iterable[StateKey]:
         """The states of erased students."""
 
@@ -236,6 +255,15 @@ class Projection(Protocol):
 
     def install(self, writes: Sequence[Write]) -> Sequence[bool]:
         """Conditional changes outside any batch, each by itself; False where an expectation does not hold."""
+
+    def states(self, keys: Sequence[StateKey]) -> Sequence[bytes | None]:
+        """The states as they stand, without claiming."""
+
+    def residents(self, page: int) -> Iterator[Sequence[Resident]]:
+        """Where anything stands, in pages of about this size, each read when asked for; some come twice."""
+
+    def drop(self, residents: Sequence[Resident]) -> int:
+        """Remove what stands there, which is always safe; how many there were."""
 
     def watermarks(self) -> Mapping[Source, datetime]:
         """Of each live source the arrival time up to which all its events are projected."""

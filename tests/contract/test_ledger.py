@@ -10,7 +10,7 @@ from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.memory import MemoryLedger, MemoryVault
 from worker.domain.accounting import Outcome
 from worker.domain.errors import Reason
-from worker.domain.event import micros, register_of
+from worker.domain.event import micros, ratio_micros, register_of
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Attempt
 from worker.ports import Batch, Committed, DeadLetter, Ledger, StateKey
@@ -65,6 +65,34 @@ def test_one_version_per_state_and_transaction(ledger: Ledger) -> None:
     assert a is not None
     assert b is not None
     assert (b.birth, b.number) == (a.birth, a.number + 1)
+
+
+def test_states_are_counted_and_found_by_student(ledger: Ledger) -> None:
+    ada, ben = score_event("ada", "algebra"), score_event("ben", "algebra")
+    commit(ledger, batch(ada, score_event("ada", "biology"), ben))
+    assert ledger.count_states() == 3
+    found = ledger.states_of([ada.student_key, score_event("nobody").student_key])
+    assert sorted(found) == [StateKey(ada.student_key, "algebra"), StateKey(ada.student_key, "biology")]
+    assert list(ledger.states_of([])) == []
+
+
+def test_survivors_have_the_ratio_of_the_domain_to_the_last_millionth(ledger: Ledger) -> None:
+    scores: list[tuple[float | None, float]] = [
+        *((0.1 * n - 7, 0.3 * n + 0.7) for n in range(500)),
+        *((n + 0.5, 1_000_000) for n in range(20)),  # halves, rounded to even
+        *((None, 10), (5, 0), (None, 0), (-3, 10), (1_000, 1)),
+    ]
+    events = [
+        score_event(item=f"quiz-{n}", score=score, max_score=most) for n, (score, most) in enumerate(scores)
+    ]
+    commit(ledger, batch(*events))
+    key = StateKey(events[0].student_key, "algebra")
+    found = {attempt.key: attempt for attempt in ledger.read([key])[key].attempts}
+    for event in events:
+        register = register_of(event).key
+        ratio = ratio_micros(event.score, event.max_score)
+        assert found[register] == Attempt(micros(event.occurred_at), register, ratio)
+    assert len(found) == len(events)
 
 
 @pytest.mark.parametrize("same_batch", [True, False])

@@ -16,7 +16,7 @@ from worker.domain.errors import ChainBroken, ProjectionUnavailable
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import EMPTY, HEADER_SIZE, Version, header
 from worker.local.stack import Stack
-from worker.ports import Peeked, Projection, StateKey, Write
+from worker.ports import Peeked, Projection, StateKey, Write, residence
 
 Twin = MemoryProjection | RedisProjection
 
@@ -74,6 +74,17 @@ def put(projection: Projection, *values: tuple[StateKey, bytes], source: str = "
         for (key, new), old in zip(values, found.values, strict=True)
     ]
     assert projection.write(source, found.marker, Position(0), writes)
+
+
+def test_whatever_stands_is_found_and_can_be_dropped(projection: Twin) -> None:
+    put(projection, (ADA, state(1)), (BEN, state(2)))
+    projection.peek([EVE])  # a claim stands too
+    found = {resident for page in projection.residents(2) for resident in page}
+    assert found == {residence(ADA), residence(BEN), residence(EVE)}
+    assert projection.drop([residence(ADA), residence(EVE)]) == 2
+    assert projection.states([ADA, BEN, EVE]) == [None, state(2), None]
+    assert projection.drop([residence(ADA)]) == 0
+    assert projection.drop([]) == 0
 
 
 def test_a_missing_state_is_claimed(projection: Twin) -> None:

@@ -111,7 +111,9 @@ def supervise(state_dir: str, behaviour: str, pause: str = "0.05") -> int:
         stop_margin_seconds=0.5,
         give_back_seconds=1.0,
         fleet=FleetPatience(look=0.5),
-        watchdog=Patience(silent=0.5 if behaviour == "silent" else PATIENCE, stuck=1.0),
+        watchdog=Patience(
+            silent=0.5 if behaviour == "silent" else PATIENCE, stuck=3.0 if behaviour == "idle-away" else 1.0
+        ),
         probe_seconds=0.05,
     )
     properties = DaemonProperties(
@@ -454,9 +456,10 @@ def test_a_daemon_that_asks_its_shard_nothing_is_restarted(start: Start) -> None
 def test_unless_the_stream_itself_is_away(start: Start) -> None:
     run = start("idle-away")
     run.wait_for_lives(1)
-    wait_for((run.state_dir / "look-8").exists)  # three times as long as the watchdog's patience
+    wait_for(lambda: "the stream did not answer" in noted(run.state_dir))
+    looks = len(list(run.state_dir.glob("look-*")))
+    wait_for((run.state_dir / f"look-{looks + 12}").exists)  # twice the watchdog's patience
     assert len(run.lives()) == 1
-    assert "the stream did not answer" in noted(run.state_dir)
     assert run.get("health", "/healthz")[0] == 200
     assert json.loads(run.get("health", "/readyz")[1])["shards"][SHARD]["status"] == "idle"
     run.stop()

@@ -1,17 +1,17 @@
-"""The Projection port on Redis: five small scripts, each one atomic step of the protocol.
+"""The Projection port on Redis: six small scripts, each one atomic step of the protocol.
 
 Cluster mode is off, so one script may touch every key of a batch. States carry a life and may be evicted
 (`volatile-lru`); markers and the sweep's chain carry none. The ledger's epoch and the definition stand in
 every key: raising either leaves the old states behind, unread.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import resources
 from typing import Any, cast
+from uuid import UUID
 
 import redis
 from redis.backoff import NoBackoff
@@ -22,9 +22,11 @@ from worker.domain.event import from_micros, micros
 from worker.domain.position import Position, parse
 from worker.domain.score import DEFINITION
 from worker.domain.window import HEADER_SIZE, Version, header
-from worker.ports import Loaded, Peeked, Source, StateKey, Write
+from worker.ports import Loaded, Peeked, Resident, Source, StateKey, Write, residence
 
 CLAIM_SECONDS = 60
+_AT_ONCE = 1_000
+"""States one script touches outside a batch: it holds up all others for a few milliseconds."""
 _STATE = b"S"
 
 
@@ -75,26 +77,23 @@ class RedisProjection:
         with self._connected() as client:
             found = cast("list[bytes | None]", client.mget([self._key(key) for key in keys])) if keys else []
             missing = [at for at, value in enumerate(found) if value is None]
-            if missing:
-                pipeline = client.pipeline(transaction=False)
-                for at in missing:
-                    pipeline.set(self._key(keys[at]), claim, nx=True, get=True, ex=CLAIM_SECONDS)
-                for at, value in zip(missing, pipeline.execute(), strict=True):
+            for start in range(0, len(missing), _AT_ONCE):
+                some = missing[start : start + _AT_ONCE]
+                values = self._run("claim", [self._key(keys[at]) for at in some], [claim, CLAIM_SECONDS])
+                for at, value in zip(some, values, strict=True):
                     found[at] = value or claim
         return [_peeked(value, claim) for value in found]
 
     def install(self, writes: Sequence[Write]) -> Sequence[bool]:
+        held: list[bool] = []
         with self._connected():
-            return [
-                bool(
-                    self._run(
-                        "install",
-                        [self._key(write.key)],
-                        [write.expected, _argument(write.value), self._ttl],
-                    )
-                )
-                for write in writes
-            ]
+            for start in range(0, len(writes), _AT_ONCE):
+                some = writes[start : start + _AT_ONCE]
+                arguments: list[bytes | str | int] = [self._ttl]
+                for write in some:
+                    arguments += [write.expected, _argument(write.value)]
+                held += map(bool, self._run("install", [self._key(write.key) for write in some], arguments))
+        return held
 
     def watermarks(self) -> Mapping[Source, datetime]:
         with self._connected() as client:
@@ -108,8 +107,23 @@ class RedisProjection:
             else:
                 client.hset(self._watermarks, source, str(micros(moment)))
 
+    def residents(self, page: int) -> Iterator[Sequence[Resident]]:
+        cursor = 0
+        while True:
+            with self._connected() as client:
+                cursor, names = cast(
+                    "tuple[int, list[bytes]]", client.scan(cursor, match=self._prefix + b"*", count=page)
+                )
+            yield [self._resident(name) for name in names]
+            if cursor == 0:
+                return
+
+    def drop(self, residents: Sequence[Resident]) -> int:
+        with self._connected() as client:
+            names = [self._name(resident) for resident in residents]
+            return client.unlink(*names) if names else 0
+
     def states(self, keys: Sequence[StateKey]) -> list[bytes | None]:
-        """The states as they stand, without claiming; for verification and measurement."""
         with self._connected() as client:
             found = cast("list[bytes | None]", client.mget([self._key(key) for key in keys])) if keys else []
         return [value if value is not None and value.startswith(_STATE) else None for value in found]
@@ -167,8 +181,14 @@ class RedisProjection:
         return told.decode() if isinstance(told, bytes) else told
 
     def _key(self, key: StateKey) -> bytes:
-        course = hashlib.blake2b(key.course_id.encode(), digest_size=8).digest()
-        return self._prefix + key.student_key.bytes + course
+        return self._name(residence(key))
+
+    def _name(self, resident: Resident) -> bytes:
+        return self._prefix + resident.student_key.bytes + resident.course_digest
+
+    def _resident(self, name: bytes) -> Resident:
+        digests = len(self._prefix) + 16
+        return Resident(UUID(bytes=name[len(self._prefix) : digests]), name[digests:])
 
     def _marker(self, source: Source) -> str:
         return self._marker_prefix + source

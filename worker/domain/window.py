@@ -16,6 +16,7 @@ more than any window reads, because an event may be dated up to five minutes ahe
 
 import struct
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import NamedTuple
 
 FORMAT = 1
@@ -32,6 +33,8 @@ _HEADER = struct.Struct(">cQQ")
 _HEAD = struct.Struct("<BIIiqBB")
 _DAY = struct.Struct("<HqI")
 _ENTRY = struct.Struct("<qii")
+_BY_PLACE = itemgetter(0, 1)
+_NO_DAY = (0, 0, 0)
 
 
 class Version(NamedTuple):
@@ -125,34 +128,47 @@ def fold(content: bytes, attempt: Attempt) -> bytes:
 
 
 def rebuild(attempts: Iterable[Attempt]) -> bytes:
-    """The content of exactly these attempts, by the same steps as the fold."""
-    content = EMPTY
-    for attempt in sorted(attempts, key=lambda a: (a.occurred, a.key)):
-        try:
-            content = fold(content, attempt)
-        except Ambiguous:  # only scored attempts are; here the full keys have told them apart
-            content = _append_twin(unpack(content), attempt.occurred, attempt.ratio or 0, attempt.key >> 32)
-    return content
+    """The content of exactly these attempts: what folding them one by one gives, at a fifth of its cost."""
+    ordered = sorted(attempts, key=_BY_PLACE)
+    if not ordered:
+        return EMPTY
+    scored = [(occurred, ratio, key >> 32) for occurred, key, ratio in ordered if ratio is not None]
+    days: dict[int, tuple[int, int, int]] = {}
+    oldest = scored[-1][0] // DAY_MICROS - DAYS if scored else 0
+    for occurred, ratio, _ in reversed(scored):
+        day = occurred // DAY_MICROS
+        if day <= oldest:
+            break
+        _, total, count = days.get(day, _NO_DAY)
+        days[day] = (day, total + ratio, count + 1)
+    return _pack(
+        Window(
+            len(ordered),
+            len(scored),
+            max(ratio for _, ratio, _ in scored) if scored else NOTHING,
+            ordered[-1].occurred,
+            list(reversed(days.values())),
+            scored[-RING:],
+        )
+    )
 
 
 def unpack(content: bytes) -> Window:
     """The content as numbers.
 
     Raises:
-        UnknownFormat: the content was written in another format.
+        UnknownFormat: the content was written in another format, or is no content at all.
     """
-    form, total, scored, best, last_activity, _, day_count = _HEAD.unpack_from(content)
-    if form != FORMAT:
-        raise UnknownFormat(form)
-    days_end = _HEAD.size + _DAY.size * day_count
-    return Window(
-        total,
-        scored,
-        best,
-        last_activity,
-        list(_DAY.iter_unpack(content[_HEAD.size : days_end])),
-        list(_ENTRY.iter_unpack(content[days_end:])),
-    )
+    try:
+        form, total, scored, best, last_activity, _, day_count = _HEAD.unpack_from(content)
+        if form != FORMAT:
+            raise UnknownFormat(form)
+        days_end = _HEAD.size + _DAY.size * day_count
+        days = list(_DAY.iter_unpack(content[_HEAD.size : days_end]))
+        ring = list(_ENTRY.iter_unpack(content[days_end:]))
+    except struct.error as error:
+        raise UnknownFormat(str(error)) from None
+    return Window(total, scored, best, last_activity, days, ring)
 
 
 def _pack(window: Window) -> bytes:
@@ -193,19 +209,5 @@ def _insert(window: Window, entry: tuple[int, int, int], last_activity: int) -> 
             last_activity,
             [(d, *days[d]) for d in sorted(days) if d > newest - DAYS],
             ring,
-        )
-    )
-
-
-def _append_twin(window: Window, occurred: int, ratio: int, high: int) -> bytes:
-    """Append an attempt known to be the newest, beside one that the state cannot tell it from."""
-    day, total, count = window.days[-1]
-    return _pack(
-        window._replace(
-            total=window.total + 1,
-            scored=window.scored + 1,
-            best=max(window.best, ratio),
-            days=[*window.days[:-1], (day, total + ratio, count + 1)],
-            ring=[*window.ring, (occurred, ratio, high)][-RING:],
         )
     )

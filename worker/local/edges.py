@@ -1,6 +1,5 @@
 """What the demo and the end-to-end tests hold of the product: the same objects that a container wires."""
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from worker.domain.identity import Identity
@@ -14,18 +13,11 @@ class RawProducer(Producer, Protocol):
         """One record exactly as given."""
 
 
-class VisibleProjection(Projection, Protocol):
-    """A projection whose states can be looked at without claiming."""
-
-    def states(self, keys: Sequence[StateKey]) -> list[bytes | None]:
-        """The states as they stand."""
-
-
 class Edges(NamedTuple):
     """Ports of one environment, and the realm whose students it knows."""
 
     ledger: Ledger
-    projection: VisibleProjection
+    projection: Projection
     producer: RawProducer
     identity: Identity
     realm: str

@@ -14,10 +14,9 @@ from worker.domain.accounting import Accounting
 from worker.domain.errors import ProjectionUnavailable, Unavailable
 from worker.domain.event import ScoreEvent, micros, register_of
 from worker.domain.window import HEADER_SIZE, RING
-from worker.local.edges import VisibleProjection
 from worker.local.process import StackError
 from worker.local.session import Task
-from worker.ports import Ledger, StateKey
+from worker.ports import Ledger, Projection, StateKey
 
 _POLL_SECONDS = 0.004
 _WAIT_SECONDS = 0.2
@@ -96,7 +95,7 @@ class VisibilityProbe:
     A thread of its own looks at the states every few milliseconds, where readers find them, without claiming.
     """
 
-    def __init__(self, projection: VisibleProjection) -> None:
+    def __init__(self, projection: Projection) -> None:
         self._projection = projection
         self._watched: list[_Watched] = []
         self._voided: set[_Attempt] = set()

@@ -1,11 +1,17 @@
--- One conditional write outside any batch: a reader that rebuilt a state.
--- KEYS: state. ARGV: expected first 17 bytes, new value ('-' deletes), life in seconds. Reply: 1 if it held.
-if redis.call('GETRANGE', KEYS[1], 0, 16) ~= ARGV[1] then
-  return 0
+-- Conditional writes outside any batch, each by itself: a reader that rebuilt states, or a repair.
+-- KEYS: states... ARGV: life in seconds, then per state the expected first 17 bytes and the new value
+-- ('-' deletes). Reply: per state 1 if its expectation held.
+local held = {}
+for i = 1, #KEYS do
+  local value = ARGV[2 * i + 1]
+  if redis.call('GETRANGE', KEYS[i], 0, 16) ~= ARGV[2 * i] then
+    held[i] = 0
+  elseif value == '-' then
+    redis.call('DEL', KEYS[i])
+    held[i] = 1
+  else
+    redis.call('SET', KEYS[i], value, 'EX', ARGV[1])
+    held[i] = 1
+  end
 end
-if ARGV[2] == '-' then
-  redis.call('DEL', KEYS[1])
-else
-  redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-end
-return 1
+return held

@@ -5,6 +5,7 @@ restored database can never meet references of its lost future.
 """
 
 import dataclasses
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -18,10 +19,9 @@ from worker.adapters.aurora.outcomes import Outcomes, Refs
 from worker.adapters.aurora.statements import statements
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable
-from worker.domain.event import ratio_micros
 from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
-from worker.domain.window import Attempt, Version
+from worker.domain.window import NOTHING, Attempt, Version
 from worker.ports import (
     Batch,
     Committed,
@@ -37,6 +37,7 @@ from worker.ports import (
 ERASE_LOCK = 0x65647501
 SWEEP_LOCK = 0x65647502
 
+_SURVIVOR = struct.Struct(">qqi")
 _STAGE_TYPES = (
     *("int4", "int4", "int4", "int8", "int8", "float8", "float8", "timestamptz", "timestamptz"),
     *("int2", "int2", "bytea", "text", "text", "text"),
@@ -115,20 +116,16 @@ class AuroraLedger:
 
     def read(self, keys: Sequence[StateKey]) -> Mapping[StateKey, LedgerState]:
         parameters = {"students": [k.student_key for k in keys], "courses": [k.course_id for k in keys]}
-        versions: dict[int, Version] = {}
-        attempts: dict[int, list[Attempt]] = {}
         with self._session.connection() as connection:
             rows = connection.execute(self._sql["read"], parameters, binary=True).fetchall()
-        for order, birth, version, key, score, max_score, occurred, lagging in rows:
+        states: dict[StateKey, LedgerState] = {}
+        for order, birth, version, lagging, survivors in rows:
             if lagging:
                 self._session.close()  # the endpoint leads to the new writer, this connection never will
                 msg = "this PostgreSQL is a reader now"
                 raise LedgerUnavailable(msg)
-            versions[order] = Version(birth, version)
-            held = attempts.setdefault(order, [])
-            if key is not None:
-                held.append(Attempt(occurred, key, ratio_micros(score, max_score)))
-        return {keys[order - 1]: LedgerState(versions[order], attempts[order]) for order in versions}
+            states[keys[order - 1]] = LedgerState(Version(birth, version), _attempts(survivors or b""))
+        return states
 
     def versions(self, page: int) -> Iterator[Sequence[tuple[StateKey, Version]]]:
         last = {"course_ref": -1, "student_ref": -1}
@@ -141,6 +138,15 @@ class AuroraLedger:
                 return
             yield [(StateKey(row[2], row[3]), Version(row[4], row[5])) for row in rows]
             last = {"course_ref": rows[-1][0], "student_ref": rows[-1][1]}
+
+    def count_states(self) -> int:
+        with self._session.connection() as connection:
+            return int(self._one(connection, "count_states")[0])
+
+    def states_of(self, students: Sequence[UUID]) -> Sequence[StateKey]:
+        with self._session.connection() as connection:
+            rows = connection.execute(self._sql["states_of"], {"students": list(students)}, binary=True)
+            return [StateKey(*row) for row in rows.fetchall()]
 
     def erased(self) -> Iterable[StateKey]:
         with self._session.connection() as connection:
@@ -300,3 +306,10 @@ def _progress(row: Sequence[Any]) -> Progress:
         Accounting(int(read), outcomes),
         PoisonWindow(tuple(zip(buckets[::2], buckets[1::2], strict=True)), streak),
     )
+
+
+def _attempts(survivors: bytes) -> list[Attempt]:
+    return [
+        Attempt(occurred, key, None if ratio == NOTHING else ratio)
+        for occurred, key, ratio in _SURVIVOR.iter_unpack(survivors)
+    ]

@@ -121,6 +121,14 @@ class MemoryLedger:
             self._reach()
             yield [(key, self._versions[key]) for key in keys[start : start + page]]
 
+    def count_states(self) -> int:
+        self._reach()
+        return len(self._versions)
+
+    def states_of(self, students: Sequence[UUID]) -> Sequence[StateKey]:
+        self._reach()
+        return [key for key in self._versions if key.student_key in set(students)]
+
     def erased(self) -> Iterable[StateKey]:
         self._reach()
         return [

@@ -2,13 +2,13 @@
 
 import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
 from worker.domain.position import Position
 from worker.domain.window import HEADER_SIZE, Version, header
-from worker.ports import Loaded, Peeked, Source, StateKey, Write
+from worker.ports import Loaded, Peeked, Resident, Source, StateKey, Write, residence
 
 
 class MemoryProjection:
@@ -70,8 +70,21 @@ class MemoryProjection:
         if moment is not None:
             self.waters[source] = moment
 
+    def residents(self, page: int) -> Iterator[Sequence[Resident]]:
+        standing = [residence(key) for key in self.values]
+        for start in range(0, len(standing), page):
+            self._reach()
+            yield standing[start : start + page]
+
+    def drop(self, residents: Sequence[Resident]) -> int:
+        self._reach()
+        with self._lock:
+            named = [key for key in self.values if residence(key) in set(residents)]
+            for key in named:
+                del self.values[key]
+        return len(named)
+
     def states(self, keys: Sequence[StateKey]) -> list[bytes | None]:
-        """The states as they stand, without claiming."""
         self._reach()
         return [self._state(key) for key in keys]
 
