@@ -143,7 +143,7 @@ class Person(threading.Thread):
 
     def run(self) -> None:
         with closing(http.client.HTTPConnection(self._address, timeout=30)) as connection:
-            while not self._ended.wait(0.002):  # a lock is not fair: who waits for the turn gets it now
+            while not self._ended.wait(0.02):  # a lock is not fair: who waits for the turn gets it now
                 with self.turn:
                     try:
                         self._ask(connection)
