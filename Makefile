@@ -67,8 +67,21 @@ $(CHROMIUM):
 .PHONY: browser
 browser: $(CHROMIUM) ## install the browser that the tests of the page drive; needs root
 
+# what builds and runs the image where no Docker engine is
+BUILDERS := /usr/bin/buildah /usr/bin/mmdebstrap /usr/sbin/runc
+$(BUILDERS):
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends buildah mmdebstrap runc; \
+	elif [ -n "$${CI:-}" ] || [ "$(MAKECMDGOALS)" = image ]; then \
+		echo "the image needs root and $@; on Debian: apt-get install buildah mmdebstrap runc"; exit 2; \
+	else echo "no root and no $@: the image is not built, its tests are skipped"; fi
+
+.PHONY: image
+image: $(VENV)/.dev $(BUILDERS) ## the container image and its size, without a Docker engine; needs root
+	@if [ "$$(id -u)" = 0 ] || [ "$(MAKECMDGOALS)" = image ]; then $(BIN)/python -m deploy.image; fi
+
 .PHONY: test
-test: lint $(CHROMIUM) ## lint, types, import contracts and all tests, the real daemon included
+test: lint $(CHROMIUM) image ## lint, types, import contracts and all tests, the real daemon and the image included
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: faults
@@ -99,6 +112,7 @@ synth: $(VENV)/.deploy ## the AWS template of dev and of prod, checked; needs no
 		CERTIFICATE_ARN=$${CERTIFICATE_ARN:-arn:aws:acm:ap-northeast-1:111122223333:certificate/example} \
 		INTERNAL_DOMAIN=$${INTERNAL_DOMAIN:-api.internal.example.org} \
 		$(BIN)/python -m deploy.app && echo "$(STATE)/cdk/$$stage"; done
+	@$(BIN)/python -m deploy.local
 
 .PHONY: snapshot
 snapshot: $(VENV)/.deploy ## write the reviewed template of dev anew; look at its difference before you commit

@@ -74,7 +74,7 @@ class Api(Construct):
             # requests in flight take seconds; accepted events wait for the stream for up to five
             stop=Duration.seconds(60),
             serves=True,
-            secrets=[stores.secrets.gateway],
+            reads=[*stores.everyday, stores.secrets.gateway],
         )
         role = self.task.task_role
         if isinstance(role, iam.Role):

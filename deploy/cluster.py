@@ -37,16 +37,6 @@ MIGRATE = "migrate"
 """The container that brings the schema up to date, before each service and as a job."""
 
 _SOURCE = Path(__file__).parent.parent
-_IN_THE_IMAGE = (
-    "Dockerfile",
-    "constraints.txt",
-    "docs",
-    "pyproject.toml",
-    "README.md",
-    "scripts",
-    "setup.cfg",
-    "worker",
-)
 _USER = "1000:1000"
 _PROBE = (
     f"import urllib.request as request; request.urlopen('http://127.0.0.1:{SERVICE_PORT}/healthz', timeout=4)"
@@ -71,6 +61,11 @@ class Stores:
     projection: Projection
     files: Files
     secrets: Secrets
+
+    @property
+    def everyday(self) -> list[secretsmanager.ISecret]:
+        """The secrets of whoever turns events into scores, or scores into answers."""
+        return [self.ledger.application, self.projection.secret, self.secrets.identity_keys]
 
 
 class Cluster(Construct):
@@ -114,7 +109,8 @@ class Cluster(Construct):
         environment: Mapping[str, str],
         stop: Duration,
         serves: bool,
-        secrets: Sequence[secretsmanager.ISecret] = (),
+        reads: Sequence[secretsmanager.ISecret],
+        seals: bool = False,
     ) -> ecs.FargateTaskDefinition:
         """A task definition with roles of its own.
 
@@ -126,7 +122,8 @@ class Cluster(Construct):
             environment: its settings beside those that all have.
             stop: how long after SIGTERM it is killed.
             serves: it goes on until it is stopped and answers on 8080; migrations run before it starts.
-            secrets: what it reads beside the secrets that all read.
+            reads: the secrets that it reads, at each connect.
+            seals: it writes dead letters, each under a data key of ours.
         """
         definition = ecs.FargateTaskDefinition(
             scope,
@@ -170,7 +167,7 @@ class Cluster(Construct):
             main.add_container_dependencies(
                 ecs.ContainerDependency(container=first, condition=ecs.ContainerDependencyCondition.SUCCESS)
             )
-        self._allow_common(definition, [self._database_secret(serves), *secrets])
+        self._allow(definition, reads, seals=seals)
         return definition
 
     def _database_secret(self, serves: bool) -> secretsmanager.ISecret:
@@ -189,27 +186,23 @@ class Cluster(Construct):
             "APPLICATION_SECRET": ecs.Secret.from_secrets_manager(ledger.application),
         }
 
-    def _allow_common(
-        self, definition: ecs.FargateTaskDefinition, secrets: Sequence[secretsmanager.ISecret]
+    def _allow(
+        self, definition: ecs.FargateTaskDefinition, reads: Sequence[secretsmanager.ISecret], *, seals: bool
     ) -> None:
         role = definition.task_role
         if not isinstance(role, iam.Role):
             raise TypeError("a task definition's role is one of ours")
         stores = self._stores
-        stores.secrets.allow_reading(
-            role,
-            stores.projection.secret,
-            stores.secrets.identity_keys,
-            *secrets,
-        )
-        role.add_to_policy(
-            iam.PolicyStatement(
-                sid="UseKey",
-                # secrets, records, tables, and the keys of dead letters
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=[self._security.key.key_arn],
+        if reads:
+            stores.secrets.allow_reading(role, *reads)
+            role.add_to_policy(
+                iam.PolicyStatement(
+                    sid="UseKey",
+                    # AWS opens secrets, records and tables in the caller's name
+                    actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if seals else [])],
+                    resources=[self._security.key.key_arn],
+                )
             )
-        )
         stores.files.allow_mounting(role)
         acknowledge(
             definition,
@@ -317,7 +310,7 @@ class Cluster(Construct):
             self,
             "Image",
             directory=str(_SOURCE),
-            exclude=["*", *(f"!{name}" for name in _IN_THE_IMAGE), "**/__pycache__"],
+            # what else is in it says .dockerignore
             ignore_mode=IgnoreMode.DOCKER,
             platform=ecr_assets.Platform.LINUX_ARM64
             if self._config.architecture == "ARM64"

@@ -1,29 +1,51 @@
 """One-off jobs: task definitions without a service, started by hand or on a schedule.
 
-Each has a role of its own with what this job asks for, so that a replay cannot read the dead letters' keys it
-has no use for and a retention run cannot write to the stream.
+Each has a role of its own with what this job asks for, so that a replay cannot read keys it has no use for
+and a retention run cannot write to the stream.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aws_cdk import Duration
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from deploy.cluster import Cluster, Stores
+from deploy.cluster import MIGRATE, Cluster, Stores
 from deploy.config import EnvConfig, TaskSize
 
-_PRODUCING = frozenset(("replay", "redrive"))
 
-COMMANDS = {
-    "migrate": ["python", "-m", "worker", "migrate"],
-    "reconcile": ["python", "-m", "worker", "reconcile"],
-    "replay": ["python", "-m", "scripts.replay"],
-    "backfill": ["python", "-m", "scripts.backfill"],
-    "redrive": ["python", "-m", "scripts.redrive"],
-    "rebuild": ["python", "-m", "scripts.rebuild"],
-    "retention": ["python", "-m", "scripts.retention"],
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One job, and what it needs beside the ledger.
+
+    Args:
+        command: what it runs; arguments are given as an override of the command.
+        projection: it reads or writes Redis.
+        identity: it makes pseudonyms or opens seals.
+        seals: it writes dead letters.
+        produces: it writes to the stream.
+        looks: it asks how stream and KCL tables are.
+    """
+
+    command: tuple[str, ...]
+    projection: bool = False
+    identity: bool = False
+    seals: bool = False
+    produces: bool = False
+    looks: bool = False
+
+
+JOBS: Mapping[str, Job] = {
+    "migrate": Job(command=("python", "-m", "worker", "migrate")),
+    "check": Job(
+        command=("python", "-m", "worker", "check"), projection=True, identity=True, seals=True, looks=True
+    ),
+    # with `--verify` it is the reconciliation of ledger and projection
+    "rebuild": Job(command=("python", "-m", "scripts.rebuild"), projection=True),
 }
-"""What each job runs; arguments are given as an override of the command."""
+"""All jobs by name. tests/e2e/hosting.py holds how each is run to compare its calls with its role."""
 
 
 class Jobs(Construct):
@@ -34,17 +56,27 @@ class Jobs(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.tasks: dict[str, ecs.FargateTaskDefinition] = {}
-        for name, command in COMMANDS.items():
+        for name, job in JOBS.items():
             task = cluster.task(
                 Construct(self, name.capitalize()),
                 name,
                 size=TaskSize(cpu=config.worker.cpu, memory=config.worker.memory),
-                command=command,
+                command=job.command,
                 environment={},
                 # a job is interrupted between two transactions, each of which ends within a flush
                 stop=Duration.seconds(config.stop_seconds),
                 serves=False,
+                reads=[
+                    # a migration is given what it enters with
+                    *([] if name == MIGRATE else [stores.ledger.owner]),
+                    *([stores.projection.secret] if job.projection else []),
+                    *([stores.secrets.identity_keys] if job.identity else []),
+                ],
+                seals=job.seals,
             )
-            if name in _PRODUCING and isinstance(task.task_role, iam.Role):
-                stores.stream.allow_producing(task.task_role)
+            if isinstance(task.task_role, iam.Role):
+                if job.produces:
+                    stores.stream.allow_producing(task.task_role)
+                if job.looks:
+                    stores.stream.allow_looking(task.task_role)
             self.tasks[name] = task

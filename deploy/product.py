@@ -31,5 +31,4 @@ def _metric(config: EnvConfig, service: Service, name: str, statistic: str) -> c
         dimensions_map={"service": service},
         statistic=statistic,
         period=Duration.minutes(1),
-        label=name,
     )

@@ -17,6 +17,11 @@ from deploy.security import Security
 LEASE_INDEX = "LeaseOwnerToLeaseKeyIndex"
 """KCL 3 asks for it by this name."""
 
+_LEASES = ("DeleteItem", "DescribeTable", "GetItem", "PutItem", "Scan", "UpdateItem")
+_LEADER = ("DeleteItem", "DescribeTable", "GetItem", "PutItem", "UpdateItem")
+_REPORTS = ("DeleteItem", "DescribeTable", "Scan", "UpdateItem")
+# what KCL 3.1.3 and our supervisor call; tests/e2e/test_deploy.py compares it with what they are seen to call
+
 
 class Stream(Construct):
     """The stream and the tables of its one consumer application.
@@ -66,7 +71,6 @@ class Stream(Construct):
             iam.PolicyStatement(
                 sid="ReadStream",
                 actions=[
-                    "kinesis:DescribeStream",
                     "kinesis:DescribeStreamSummary",
                     "kinesis:GetRecords",
                     "kinesis:GetShardIterator",
@@ -75,20 +79,15 @@ class Stream(Construct):
                 resources=[self.stream.stream_arn],
             )
         )
-        role.add_to_policy(
-            iam.PolicyStatement(
-                sid="ShareLeases",
-                actions=[
-                    "dynamodb:DeleteItem",
-                    "dynamodb:DescribeTable",
-                    "dynamodb:GetItem",
-                    "dynamodb:PutItem",
-                    "dynamodb:Scan",
-                    "dynamodb:UpdateItem",
-                ],
-                resources=[table.table_arn for table in self.tables],
+        calls = {"ShareLeases": _LEASES, "ElectLeader": _LEADER, "ReportWork": _REPORTS}
+        for table, (sid, actions) in zip(self.tables, calls.items(), strict=True):
+            role.add_to_policy(
+                iam.PolicyStatement(
+                    sid=sid,
+                    actions=[f"dynamodb:{action}" for action in actions],
+                    resources=[table.table_arn],
+                )
             )
-        )
         role.add_to_policy(
             iam.PolicyStatement(
                 sid="LeasesByOwner",
@@ -119,6 +118,29 @@ class Stream(Construct):
                 sid="WriteStream",
                 actions=["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"],
                 resources=[self.stream.stream_arn],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="EncryptRecords",
+                # Kinesis asks for a data key in the caller's name
+                actions=["kms:GenerateDataKey"],
+                resources=[self._security.key.key_arn],
+            )
+        )
+
+    def allow_looking(self, role: iam.Role) -> None:
+        """What tells whether stream and tables are there."""
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="LookAtStream", actions=["kinesis:ListShards"], resources=[self.stream.stream_arn]
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="LookAtTables",
+                actions=["dynamodb:DescribeTable"],
+                resources=[table.table_arn for table in self.tables],
             )
         )
 

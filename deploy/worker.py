@@ -56,6 +56,8 @@ class Worker(Construct):
             # flush < KCL's grace < this; config.py keeps them apart
             stop=Duration.seconds(config.stop_seconds),
             serves=True,
+            reads=stores.everyday,
+            seals=True,
         )
         role = self.task.task_role
         if isinstance(role, iam.Role):

@@ -23,6 +23,9 @@ from worker.metrics import CounterName, GaugeName, HistogramName
 Source: TypeAlias = str
 """Where positions count: `kinesis:{stream ARN}@{creation time}:{shard}`, `replay:...`, `file:...`."""
 
+DELETIONS: Source = "deletions"
+"""Where erasures and retention count, one a transaction: its floor is how many the ledger has seen."""
+
 Clock: TypeAlias = Callable[[], datetime]
 """The present as an aware UTC datetime."""
 
@@ -194,13 +197,13 @@ class Ledger(Protocol):
         """The states that the ledger has of these students."""
 
     def erased(self) -> Iterable[StateKey]:
-        """The states of erased students."""
+        """The states of erased students, those whose tombstone was lifted included."""
 
     def advance_floor(self, source: Source, position: Position) -> None:
         """Record that everything up to `position` is projected; never moves back."""
 
     def floors(self) -> Mapping[Source, Position]:
-        """The projected floor of every source that is not closed."""
+        """The projected floor of every source that is not closed, and that of `DELETIONS` once it counts."""
 
     def progress(self) -> Mapping[Source, Progress]:
         """Every source, closed ones included."""
@@ -273,6 +276,13 @@ class Projection(Protocol):
 
     def markers(self, sources: Sequence[Source]) -> Mapping[Source, Position]:
         """The markers that exist."""
+
+    def unlink(self, number: int, keys: Sequence[StateKey]) -> bool:
+        """Remove what the deletion of that number has taken from the ledger, in one atomic step.
+
+        The marker of `DELETIONS` moves only from the number before. False where it stays behind: a deletion
+        before this one has not come that far, or Redis went back; a sweep heals either.
+        """
 
     def begin_sweep(self) -> bytes:
         """Start a chain and return its token; a chain begun before is broken by it."""

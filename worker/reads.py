@@ -4,7 +4,7 @@ The same rules as in `worker.ports`: errors are those of `worker.domain.errors`,
 same contract tests as its in-memory twin. All of them are synchronous and belong to one thread at a time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
@@ -71,6 +71,9 @@ class Records(Protocol):
     def courses_of(self, student_key: UUID) -> Mapping[str, Version]:
         """The courses in which the student has a state, under the canonical or an earlier key."""
 
+    def canonical(self, student_keys: Collection[UUID]) -> UUID | None:
+        """The key under which the student's states stand, by any of their pseudonyms."""
+
     def versions_of(self, keys: Sequence[StateKey]) -> Mapping[StateKey, Version]:
         """The versions of these states; those that exist."""
 
@@ -129,6 +132,9 @@ class ClassStore(Protocol):
 
     def put(self, kind: str, course_id: str, body: bytes) -> None:
         """Keep it for an hour."""
+
+    def drop(self, kind: str, courses: Sequence[str]) -> None:
+        """Forget what was put of these courses: somebody in it was erased."""
 
     def want(self, course_id: str) -> None:
         """Somebody looks at this course now."""

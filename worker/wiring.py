@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -113,8 +114,27 @@ def vault(settings: Settings) -> EnvelopeVault:
 
 def ledger(settings: Settings, *, for_readers: bool = False) -> AuroraLedger:
     """The ledger on the writer endpoint; a reader's does not tell of connections ended while idle."""
-    days = settings.dead_letter_days
-    return AuroraLedger(database(settings), vault(settings), days, replace_ended=for_readers)
+    return AuroraLedger(
+        database(settings),
+        vault(settings),
+        settings.dead_letter_days,
+        kin=_kin(settings),
+        replace_ended=for_readers,
+    )
+
+
+def _kin(settings: Settings) -> Callable[[bytes], frozenset[UUID]]:
+    """All pseudonyms of a student whom the ledger does not know by one; the keyring is read once asked."""
+    known = functools.cache(lambda: _as_ledger(lambda: identity(settings)))
+    return lambda sealed_id: known().kin(sealed_id)
+
+
+def _as_ledger(step: Callable[[], T]) -> T:
+    """The same while the ledger is asked: an outage of the keyring is one of the ledger then."""
+    try:
+        return step()
+    except Unavailable as outage:
+        raise LedgerUnavailable(str(outage)) from None
 
 
 def projection(settings: Settings, epoch: int) -> RedisProjection:
@@ -286,9 +306,9 @@ def daemon_properties(settings: Settings, worker_id: str) -> "DaemonProperties":
         lease_assignment_millis=settings.lease_assignment_millis,
         shard_sync_millis=settings.shard_sync_millis,
         shutdown_grace_millis=settings.shutdown_grace_millis,
-        # an emulator knows no CPU of the task and takes no CloudWatch metrics
+        # beside an emulator no task has a CPU that it is told of, and on a laptop nobody reads metrics
         disable_worker_metrics=emulated,
-        metrics_level="NONE" if emulated else "SUMMARY",
+        metrics_level="NONE" if emulated and settings.mode == "local" else "SUMMARY",
         kinesis_endpoint=endpoint(settings, "kinesis"),
         dynamodb_endpoint=endpoint(settings, "dynamodb"),
         cloudwatch_endpoint=endpoint(settings, "cloudwatch"),

@@ -5,6 +5,7 @@ cross that border.
 """
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -50,6 +51,7 @@ _FETCH_SECONDS = 5.0
 _MOST_ANSWER = 1024 * 1024
 _HEADERS_MILLIS = 10_000
 _STOP_SECONDS = 30
+_YOUNG_OBJECTS = 20_000
 _PR_SET_PDEATHSIG = 1
 
 
@@ -79,7 +81,18 @@ def application() -> ASGIApp:
     settings = load_api(os.environ)
     logs.configure(settings.log_level, role="api")
     start_http_server(settings.metrics_port, settings.health_host)
-    return build(lambda: service(settings))
+    return build(lambda: _settled(service(settings)))
+
+
+def _settled(made: Service) -> Service:
+    """Keep the garbage collector away from what lives as long as the process, and let it look less often.
+
+    It cost a tenth of a request and held all others up meanwhile; a request leaves hardly a cycle behind.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
+    return made
 
 
 def service(settings: ApiSettings) -> Service:

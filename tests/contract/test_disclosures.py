@@ -171,8 +171,12 @@ def test_chains_of_several_writers_are_whole_and_tied_together(world: World) -> 
 
 def test_a_row_may_name_many_students_and_odd_texts(world: World) -> None:
     many = [UUID(int=n) for n in range(1_000)]
-    world.log.record([seen("é\u2028😀", *many, purpose="a" * 200), seen("", ADA)])
+    quoted = "a \"quoted\" \\n [{}], 'at': null"
+    world.log.record(
+        [seen("é\u2028😀", *many, purpose="a" * 200), seen("", ADA), seen("q", EVE, purpose=quoted)]
+    )
     assert list(world.log.broken()) == []
+    assert world.log.of_student(EVE, None, 1)[0].purpose == quoted
     assert world.log.of_student(UUID(int=999), None, 1)[0].who == "é\u2028😀"
 
 

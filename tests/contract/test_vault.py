@@ -33,12 +33,14 @@ class Counting:
     def __init__(self, master: KeyWrapper) -> None:
         self.master = master
         self.given = 0
+        self.unwrapped = 0
 
     def generate(self) -> tuple[bytes, bytes]:
         self.given += 1
         return self.master.generate()
 
     def unwrap(self, wrapped: bytes) -> bytes:
+        self.unwrapped += 1
         return self.master.unwrap(wrapped)
 
 
@@ -194,3 +196,16 @@ def test_a_data_key_that_could_not_be_had_is_asked_for_again(clock: Clock) -> No
 
 def wrapped_key(sealed: bytes) -> bytes:
     return sealed[3 : 3 + int.from_bytes(sealed[1:3], "big")]
+
+
+def test_the_letters_of_an_hour_cost_one_call_to_the_master_key(
+    make_master: Callable[[], Counting], clock: Clock
+) -> None:
+    master = make_master()
+    sealing, opening = EnvelopeVault(master, clock), EnvelopeVault(master, clock)
+    for payload in [sealing.seal(b"%d" % n) for n in range(20)]:
+        opening.open(payload)
+    assert master.unwrapped == 1
+    clock.present += HOUR
+    assert opening.open(sealing.seal(PAYLOAD)) == PAYLOAD
+    assert master.unwrapped == 2

@@ -9,11 +9,13 @@ from tests.deploy.synthesis import Synthesis, synthesis
 if find_spec("aws_cdk") is None:
     needing = (
         "agreement",
+        "applied",
         "availability",
         "checks",
         "figures",
         "iam",
         "nist",
+        "rights",
         "rotation",
         "security",
         "snapshot",

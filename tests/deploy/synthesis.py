@@ -65,6 +65,12 @@ class Synthesis:
         (name,) = self.resources(kind)
         return name
 
+    @property
+    def tasks(self) -> set[str]:
+        """The names of all services and jobs."""
+        families = [task["Family"] for task in self.properties("AWS::ECS::TaskDefinition")]
+        return {f.removeprefix("edu-analytics-").removesuffix(f"-{self.config.suffix}") for f in families}
+
     def task(self, name: str) -> dict[str, Any]:
         family = f"edu-analytics-{name}-{self.config.suffix}"
         tasks = self.properties("AWS::ECS::TaskDefinition")

@@ -1,24 +1,31 @@
 """Platform and product, which import nothing of each other, mean the same by the same words."""
 
 import json
+import re
+import string
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from deploy import local
 from deploy.api import CALLER_HEADER, SECRET_HEADER
 from deploy.config import GIVE_BACK_SECONDS, LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS
 from deploy.people import ROLES
 from deploy.rotating import names
 from tests.deploy.synthesis import Synthesis, synthesis
-from worker import product_metrics
+from worker import cli, product_metrics
 from worker.adapters.aurora import rights
 from worker.adapters.aurora.statements import statements
 from worker.api import tokens
 from worker.api.access import Role
 from worker.kcl.supervisor import SupervisorConfig
-from worker.local.cloud import Cloud
+from worker.local.platform import PLATFORM
 from worker.settings import ApiSettings, Settings, load, load_api, variable
 from worker.wiring_api import doorkeeper
 
@@ -132,28 +139,58 @@ def test_the_dimension_is_the_products() -> None:
     assert product_metrics.DIMENSION == "service"
 
 
-class _Tables:
-    """Hears what the local stack would make."""
-
-    class exceptions:  # noqa: N801 - boto3's name
-        class ResourceInUseException(Exception):
-            pass
-
-    def __init__(self) -> None:
-        self.made: dict[str, dict[str, Any]] = {}
-
-    def create_table(self, TableName: str, **definition: Any) -> None:
-        self.made[TableName] = definition
-
-    def get_waiter(self, _name: str) -> Any:
-        return type("Waiter", (), {"wait": staticmethod(lambda **_: None)})
+def test_the_local_stack_is_made_from_the_template(anywhere: Synthesis) -> None:
+    # the promised shards of the other environments are their own
+    made = replace(PLATFORM, shards=anywhere.config.shards)
+    assert msgspec.to_builtins(made) == local.extract(anywhere.template, anywhere.config)
 
 
-def test_the_tables_are_those_of_the_local_stack(platform: Synthesis) -> None:
-    local = _Tables()
-    Cloud(None, local).create_kcl_tables(platform.config.application_name)
-    cloud = {
-        table["TableName"]: {name: table[name] for name in local.made[table["TableName"]]}
-        for table in platform.properties("AWS::DynamoDB::Table")
+def test_the_image_is_given_all_that_its_dockerfile_takes(anywhere: Synthesis) -> None:
+    if anywhere.config.image is not None:
+        return
+    (given,) = (path.parent for path in anywhere.template_file.parent.glob("asset.*/Dockerfile"))
+    lines = (given / "Dockerfile").read_text().splitlines()
+    default = dict(line.removeprefix("ARG ").split("=", 1) for line in lines if re.match(r"ARG \w+=", line))
+    steps = [line.split()[1:-1] for line in lines if re.match(r"(COPY|ADD) (?!--from)", line)]
+    taken = [string.Template(word).substitute(default) for step in steps for word in step if word[0] != "-"]
+    assert len(taken) >= 8
+    assert [name for name in taken if not (given / name).exists()] == []
+    # neither state nor tests: a change there would be a new image
+    assert {path.name for path in given.iterdir()}.isdisjoint({".local", ".git", "tests"})
+
+
+def test_the_local_stacks_file_is_what_dev_says() -> None:
+    dev = synthesis("dev")
+    assert local.FILE.read_text() == local.text(dev.template, dev.config), "run: make synth"
+
+
+def test_the_local_stack_has_the_promised_shards() -> None:
+    assert PLATFORM.shards == 2
+
+
+def test_every_command_is_there(anywhere: Synthesis) -> None:
+    commands = {
+        tuple(container["Command"])
+        for task in anywhere.properties("AWS::ECS::TaskDefinition")
+        for container in task["ContainerDefinitions"]
     }
-    assert cloud == local.made
+    assert commands
+    for command in commands:
+        # the api's line may write a file first
+        words = command[-1].rpartition("exec ")[2].split() if command[0] == "sh" else list(command)
+        assert words[:2] == ["python", "-m"]
+        assert is_there(words[2:]), command
+
+
+def is_there(words: list[str]) -> bool:
+    """A verb of the worker, or a script with a `main`."""
+    if words[0] != "worker":
+        return find_spec(words[0]) is not None and callable(getattr(import_module(words[0]), "main", None))
+    with suppress(SystemExit):
+        return callable(cli._parser().parse_args(words[1:]).verb)
+    return False
+
+
+@pytest.mark.parametrize("words", [["worker", "reconcile"], ["scripts.no_such"], ["scripts.frame"]])
+def test_a_command_that_is_not_there_is_noticed(words: list[str]) -> None:
+    assert not is_there(words)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deploy.jobs import JOBS
 from tests.deploy.synthesis import Synthesis, as_list, synthesis, texts
 
 
@@ -98,6 +99,8 @@ def test_redis(platform: Synthesis) -> None:
     assert group["EngineVersion"] == "7.1"
     assert group["CacheNodeType"] == ("cache.t4g.medium" if platform.config.prod else "cache.t4g.micro")
     assert group["NumCacheClusters"] == 2
+    assert group["UserGroupIds"] == [{"Ref": platform.id_of("AWS::ElastiCache::UserGroup")}]
+    assert [log["LogType"] for log in group["LogDeliveryConfigurations"]] == ["engine-log"]
     parameters = platform.only("AWS::ElastiCache::ParameterGroup")
     assert parameters["Properties"] == {"maxmemory-policy": "volatile-lru"}
     users = {u["UserName"]: u for u in platform.properties("AWS::ElastiCache::User")}
@@ -135,7 +138,7 @@ def test_files(platform: Synthesis) -> None:
         ("worker", "edu_app_a"),
         ("api", "edu_app_a"),
         ("migrate", "eduanalytics"),
-        ("retention", "eduanalytics"),
+        ("rebuild", "eduanalytics"),
     ],
 )
 def test_each_process_enters_the_ledger_as_its_user(platform: Synthesis, process: str, user: str) -> None:
@@ -306,9 +309,9 @@ def test_people(platform: Synthesis) -> None:
 
 
 def test_jobs(platform: Synthesis) -> None:
-    for name in ("migrate", "reconcile", "replay", "backfill", "redrive", "rebuild", "retention"):
+    for name, job in JOBS.items():
         container = platform.container(name)
-        assert container["Command"][:2] == ["python", "-m"]
+        assert container["Command"] == list(job.command)
         assert "HealthCheck" not in container
 
 

@@ -24,12 +24,10 @@ MANAGED = {"AmazonAPIGatewayPushToCloudWatchLogs"}
 COMMON = {
     "secretsmanager:GetSecretValue",
     "kms:Decrypt",
-    "kms:GenerateDataKey",
     "elasticfilesystem:ClientMount",
     "elasticfilesystem:ClientWrite",
 }
 CONSUMING = {
-    "kinesis:DescribeStream",
     "kinesis:DescribeStreamSummary",
     "kinesis:GetRecords",
     "kinesis:GetShardIterator",
@@ -43,7 +41,8 @@ CONSUMING = {
     "dynamodb:UpdateItem",
     "cloudwatch:PutMetricData",
 }
-PRODUCING = {"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"}
+SEALING = {"kms:GenerateDataKey"}
+PRODUCING = {"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords", *SEALING}
 
 
 def _all_statements(platform: Synthesis) -> list[dict[str, Any]]:
@@ -72,15 +71,12 @@ def test_no_resource_is_a_pattern(anywhere: Synthesis) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("worker", COMMON | CONSUMING),
+        ("worker", COMMON | CONSUMING | SEALING),
         ("api", COMMON | PRODUCING),
-        ("migrate", COMMON),
-        ("reconcile", COMMON),
-        ("replay", COMMON | PRODUCING),
-        ("redrive", COMMON | PRODUCING),
-        ("backfill", COMMON),
+        # what it enters with is given to it
+        ("migrate", {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}),
         ("rebuild", COMMON),
-        ("retention", COMMON),
+        ("check", COMMON | SEALING | {"kinesis:ListShards", "dynamodb:DescribeTable"}),
     ],
 )
 def test_each_task_may_do_exactly_this(platform: Synthesis, name: str, expected: set[str]) -> None:

@@ -6,7 +6,7 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -162,7 +162,7 @@ def staged(
     *,
     tasks: int = 1,
     per_second: int = 1_000,
-    settings: Mapping[str, str],
+    settings: Mapping[str, str] | Callable[[Session], Mapping[str, str]],
     crowd: Crowd = Crowd(),  # noqa: B008 - a value
     tick_seconds: float = TICK_SECONDS,
     backlog: int = BACKLOG,
@@ -170,7 +170,8 @@ def staged(
 ) -> Iterator[Stage]:
     """Everything up, both shards held, the load steady for some seconds.
 
-    With `reshards` the stream is one whose shards end, which is slow: it is called less often, with more.
+    The settings of the tasks may depend on the session. With `reshards` the stream is one whose shards end,
+    which is slow: it is called less often, with more.
     """
     with ExitStack() as undo, ExitStack() as opened:
         elsewhere: dict[str, str] = {}
@@ -182,7 +183,8 @@ def staged(
         session = opened.enter_context(Session(directory, lambda _line: None, elsewhere))
         try:
             names = [chr(ord("a") + n) for n in range(tasks)]
-            running = {name: session.start_task(name, settings) for name in names}
+            told = settings(session) if callable(settings) else settings
+            running = {name: session.start_task(name, told) for name in names}
             first = next(iter(running.values()))
             wait_for(
                 lambda: held(running.values()) == SHARDS,

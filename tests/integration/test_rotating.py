@@ -109,9 +109,10 @@ def owner_secret(stack: Stack) -> Iterator[Secret]:
     """A database of its own, migrated by an owner who is no superuser, as Aurora's is none."""
     parts = conninfo_to_dict(stack.endpoints.database_url)
     with psycopg.connect(stack.endpoints.database_url, autocommit=True) as admin:
-        # another test's owner may have made it, and only who made it can lend it
-        admin.execute(f"DROP ROLE IF EXISTS {APPLICATION_ROLE}".encode())
         admin.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE".encode())
+        if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", (APPLICATION_ROLE,)).rowcount:
+            # another test's owner has made it, and only who made it could lend it
+            admin.execute(f"GRANT {APPLICATION_ROLE} TO {OWNER} WITH ADMIN OPTION".encode())
         admin.execute(f"CREATE DATABASE {OWNER} OWNER {OWNER}".encode())
         yield {
             "username": OWNER,
@@ -122,8 +123,12 @@ def owner_secret(stack: Stack) -> Iterator[Secret]:
             "sslmode": "disable",
         }
         admin.execute(f"DROP DATABASE {OWNER} WITH (FORCE)".encode())
-        for role in (*APPLICATION_USERS, APPLICATION_ROLE, OWNER):
+        for role in APPLICATION_USERS:
             admin.execute(f"DROP ROLE IF EXISTS {role}".encode())
+        # what it has made stays with the server
+        admin.execute(f"REASSIGN OWNED BY {OWNER} TO CURRENT_USER".encode())
+        admin.execute(f"DROP OWNED BY {OWNER}".encode())
+        admin.execute(f"DROP ROLE {OWNER}".encode())
 
 
 def test_two_users_take_turns_and_the_one_before_stays_good(stack: Stack, owner_secret: Secret) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from worker.settings import Settings
 from worker.wiring import client, daemon_properties, endpoint
@@ -49,6 +50,8 @@ def test_only_an_emulated_cloud_takes_no_metrics(tmp_path: Path) -> None:
     emulated = daemon_properties(settings(tmp_path, aws_endpoint_url=EMULATOR), "w1")
     assert (private.disable_worker_metrics, private.metrics_level) == (False, "SUMMARY")
     assert (emulated.disable_worker_metrics, emulated.metrics_level) == (True, "NONE")
+    rehearsed = replace(settings(tmp_path, aws_endpoint_url=EMULATOR), mode="aws")
+    assert daemon_properties(rehearsed, "w1").metrics_level == "SUMMARY"
 
 
 def test_the_daemon_is_told_who_it_is_and_how_to_start_a_shard(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The Projection port on Redis: six small scripts, each one atomic step of the protocol.
+"""The Projection port on Redis: seven small scripts, each one atomic step of the protocol.
 
 Cluster mode is off, so one script may touch every key of a batch. States carry a life and may be evicted
 (`volatile-lru`); markers and the sweep's chain carry none. The ledger's epoch and the definition stand in
@@ -22,7 +22,7 @@ from worker.domain.event import from_micros, micros
 from worker.domain.position import Position, parse
 from worker.domain.score import DEFINITION
 from worker.domain.window import HEADER_SIZE, Version, header
-from worker.ports import Loaded, Peeked, Resident, Source, StateKey, Write, residence
+from worker.ports import DELETIONS, Loaded, Peeked, Resident, Source, StateKey, Write, residence
 
 CLAIM_SECONDS = 60
 _AT_ONCE = 1_000
@@ -135,6 +135,12 @@ class RedisProjection:
             found = cast("list[bytes | None]", client.mget([self._marker(source) for source in sources]))
         positions = {source: _position(value) for source, value in zip(sources, found, strict=True)}
         return {source: position for source, position in positions.items() if position is not None}
+
+    def unlink(self, number: int, keys: Sequence[StateKey]) -> bool:
+        before = "" if number == 1 else str(Position(number - 1))
+        with self._connected():
+            named = [self._marker(DELETIONS), *map(self._key, keys)]
+            return bool(self._run("unlink", named, [before, str(Position(number))]))
 
     def begin_sweep(self) -> bytes:
         token = os.urandom(16).hex().encode()

@@ -45,6 +45,11 @@ class RedisClasses:
         with self._connected() as client:
             client.set(self._key(kind, course_id), body, ex=LIFE_SECONDS)
 
+    def drop(self, kind: str, courses: Sequence[str]) -> None:
+        with self._connected() as client:
+            if courses:
+                client.unlink(*(self._key(kind, course) for course in courses))
+
     def want(self, course_id: str) -> None:
         with self._connected() as client:
             pipeline = client.pipeline(transaction=False)

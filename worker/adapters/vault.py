@@ -6,6 +6,7 @@ opens one process's hour.
     sealed = version u8 | length of the wrapped key u16 | wrapped key | nonce 12 | ciphertext
 """
 
+import functools
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -51,6 +52,8 @@ class EnvelopeVault:
         self._master = master
         self._now = now
         self._key: tuple[datetime, bytes, bytes] | None = None
+        # a redrive opens thousands of letters of a few hours; the key service is asked once for each hour
+        self._unwrap = functools.lru_cache(maxsize=32)(master.unwrap)
 
     def seal(self, plain: bytes) -> bytes:
         key, wrapped = self._data_key()
@@ -65,7 +68,7 @@ class EnvelopeVault:
         end = 3 + int.from_bytes(sealed[1:3], "big")
         head, nonce, body = sealed[:end], sealed[end : end + _NONCE], sealed[end + _NONCE :]
         try:
-            return AESGCM(self._master.unwrap(head[3:])).decrypt(nonce, body, head)
+            return AESGCM(self._unwrap(head[3:])).decrypt(nonce, body, head)
         except InvalidTag:
             msg = "the payload was altered or sealed under another master key"
             raise ValueError(msg) from None

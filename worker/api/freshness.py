@@ -48,17 +48,21 @@ class Freshness:
     @property
     def stale_seconds(self) -> float | None:
         """Seconds since everything was projected; None where a shard's watermark is not known."""
-        ages = self.ages
-        known = [age for age in ages.values() if age is not None]
-        return max(known) if ages and len(known) == len(ages) else None
+        # each is replaced as a whole by another thread
+        shards, known = self._open, self._known
+        if not shards or not shards <= known.keys():
+            return None
+        return _age(min(known[shard] for shard in shards), self._now())
 
     @property
     def ages(self) -> Mapping[Source, float | None]:
         """The age of each open shard's watermark in seconds."""
         now = self._now()
         return {
-            source: max(0.0, round((now - self._known[source]).total_seconds(), 3))
-            if source in self._known
-            else None
+            source: _age(self._known[source], now) if source in self._known else None
             for source in sorted(self._open)
         }
+
+
+def _age(moment: datetime, now: datetime) -> float:
+    return max(0.0, round((now - moment).total_seconds(), 3))

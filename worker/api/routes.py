@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
-from uuid import UUID
 
 from litestar import MediaType, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
@@ -124,7 +123,7 @@ async def metrics(
     moment, purpose = earlier(as_of, service.now()), purpose_of(request, purpose)
     if student_id is not None:
         only(request, "student_id", "course_id", "as_of")
-        asked = _asked(service, caller, student_id, course_id, purpose)
+        asked = await _asked(service, caller, student_id, course_id, purpose)
         if course_id is None:
             return await _give(request, await service.scores.everywhere(asked, moment))
         known = "if-none-match" in request.headers
@@ -177,7 +176,7 @@ async def attempts(
     service = service_of(request)
     caller = await caller_of(request)
     only(request, "student_id", "course_id", "limit", "cursor")
-    asked = _asked(service, caller, student_id, course_id, purpose_of(request, purpose))
+    asked = await _asked(service, caller, student_id, course_id, purpose_of(request, purpose))
     return await _give(request, await service.views.attempts(asked, course_id, cursor, limit or _PAGE))
 
 
@@ -201,8 +200,7 @@ async def disclosures(
     only(request, "student_id", "limit", "cursor")
     own, purpose = own_id(caller, student_id), purpose_of(request, purpose)
     grant = access.to_disclosures(caller, own, purpose)
-    key = service.identity.identify(own, caller.realm).student_key
-    asked = Asked(caller, grant, purpose, own, key)
+    asked = Asked(caller, grant, purpose, own, await service.known_as(own, caller.realm))
     return await _give(request, await service.views.disclosures(asked, cursor, limit or _PAGE))
 
 
@@ -273,13 +271,12 @@ async def _give(request: Call, owed: Owed) -> Response[Any]:
     return response
 
 
-def _asked(
+async def _asked(
     service: Service, caller: Caller, student_id: str, course_id: str | None, purpose: str | None
 ) -> Asked:
     own = own_id(caller, student_id)
     grant = access.to_student(caller, own, course_id, purpose)
-    key: UUID = service.identity.identify(own, caller.realm).student_key
-    return Asked(caller, grant, purpose, own, key)
+    return Asked(caller, grant, purpose, own, await service.known_as(own, caller.realm))
 
 
 def _csv(body: bytes) -> Response[Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -98,15 +98,15 @@ class Scores:
             ranking = await self._ranking(course_id) if window is not None else None
         if window is None:
             raise NotFound(_NOBODY)
-        line = self._line(course_id, scores(window, moment), ranking)
         answer = StudentInCourse(
+            **self._figures(scores(window, moment), ranking),
+            course_id=course_id,
             student_id=asked.student_id,
             student_key=asked.student_key,
             as_of=moment,
             stale_seconds=self._freshness.stale_seconds,
             degraded=degraded,
             window=[Point(from_micros(occurred), ratio / MICRO) for occurred, ratio, _ in window.ring],
-            **{name: getattr(line, name) for name in line.__struct_fields__},
         )
         return Owed(answer, owed)
 
@@ -138,7 +138,8 @@ class Scores:
         for key in keys:
             if key in windows:
                 ranking = await self._ranking(key.course_id) if as_of is None else None
-                lines.append(self._line(key.course_id, scores(windows[key], moment), ranking))
+                figures = self._figures(scores(windows[key], moment), ranking)
+                lines.append(InCourse(**figures, course_id=key.course_id))
         if not lines:
             raise NotFound(_NOBODY)
         means = [line.mean_last_n for line in lines if line.mean_last_n is not None]
@@ -169,27 +170,16 @@ class Scores:
         room: Room | None = self._classes.past(clerk.records, key.course_id, Days(), as_of)
         return window, None if room is None else room.classroom.ranking
 
-    def _line(self, course_id: str, figures: CourseScores, ranking: Ranking | None) -> InCourse:
-        percentile = None if ranking is None else percentile_of(figures, ranking)
-        return InCourse(
-            course_id=course_id,
-            definition=figures.definition,
-            attempts_total=figures.attempts_total,
-            attempts_scored=figures.attempts_scored,
-            attempts_window=figures.attempts_window,
-            mean_last_n=figures.mean_last_n,
-            mean_last_7d=figures.mean_last_7d,
-            mean_last_30d=figures.mean_last_30d,
-            ewma=figures.ewma,
-            latest=figures.latest,
-            best=figures.best,
-            trend=figures.trend,
-            last_activity_at=figures.last_activity_at,
-            provisional=figures.provisional,
-            over_max=figures.over_max,
-            percentile_in_course=percentile,
-            at_risk=at_risk(figures, percentile, self._thresholds),
-        )
+    def _figures(self, found: CourseScores, ranking: Ranking | None) -> dict[str, Any]:
+        """What `Figures` holds: the outputs of the definition by their names, and what the course adds."""
+        percentile = None if ranking is None else percentile_of(found, ranking)
+        told = msgspec.structs.asdict(found)
+        del told["as_of"]  # told once, for all courses of an answer
+        return {
+            **told,
+            "percentile_in_course": percentile,
+            "at_risk": at_risk(found, percentile, self._thresholds),
+        }
 
 
 def _then(clerk: Clerk, keys: list[StateKey], as_of: datetime) -> Mapping[StateKey, Window]:

@@ -31,6 +31,8 @@ class Link(NamedTuple):
     subjects: bytes
     digest: bytes
     students: Sequence[UUID]
+    redacted: bytes | None = None
+    """Where a student was taken out with the record: the digest over those who are left."""
 
 
 class Anchor(NamedTuple):
@@ -58,7 +60,7 @@ def linked(
 ) -> Link:
     """The next row, with its digests, of a chain that ends in `head`."""
     keys = sorted(set(students))
-    link = Link(chain, number, at, who, role, what, course_id, purpose, _subjects(keys), b"", keys)
+    link = Link(chain, number, at, who, role, what, course_id, purpose, subjects(keys), b"", keys)
     return link._replace(digest=_digest(head, link))
 
 
@@ -88,7 +90,7 @@ def _in_chain(rows: Sequence[Link], heads: dict[tuple[UUID, int], bytes]) -> Ite
         if link.number != expected:
             yield f"chain {link.chain}: row {expected} is missing"
             return
-        if link.subjects != _subjects(link.students):
+        if (link.redacted or link.subjects) != subjects(link.students):
             yield f"chain {link.chain}: the students of row {link.number} were changed"
         head = _digest(head, link)
         if head != link.digest:
@@ -116,5 +118,6 @@ def _digest(head: bytes, link: Link) -> bytes:
     return hashlib.sha256(length_prefixed(*place, *parts, link.subjects)).digest()
 
 
-def _subjects(students: Sequence[UUID]) -> bytes:
+def subjects(students: Sequence[UUID]) -> bytes:
+    """The digest over the students of a row, given sorted."""
     return hashlib.sha256(b"".join(key.bytes for key in students)).digest()

@@ -64,6 +64,10 @@ class StreamUnavailable(Unavailable):
     """Kinesis throttles or cannot be reached; wait and send the same records again."""
 
 
+class StreamThrottled(StreamUnavailable):
+    """The read quota of a shard, which all its readers share, is used up for the moment; read slower."""
+
+
 class CheckpointUnavailable(Unavailable):
     """The checkpoint could not be stored; the next one covers it."""
 

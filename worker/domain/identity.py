@@ -74,11 +74,41 @@ class Identity:
 
     def identify(self, student_id: str, realm: str) -> Identified:
         """The pseudonym (first 16 bytes of HMAC-SHA256) and the sealed id, under the current key."""
-        kid, key = self._keyring.current, self._keyring.keys[self._keyring.current]
-        message = length_prefixed(realm.encode(), student_id.encode())
-        digest = hmac.digest(key.pseudonym, message, hashlib.sha256)
+        return self.identify_under(self._keyring.current, student_id, realm)
+
+    def identify_under(self, kid: str, student_id: str, realm: str) -> Identified:
+        """The same under a given key of the ring."""
         sealed = self._seals[kid].encrypt(student_id.encode(), [realm.encode()])
-        return Identified(UUID(bytes=digest[:16]), _frame(kid, realm) + sealed)
+        key = _pseudonym(self._keyring.keys[kid], student_id, realm)
+        return Identified(key, _frame(kid, realm) + sealed)
+
+    def pseudonym(self, student_id: str, realm: str) -> UUID:
+        """The pseudonym alone, for who only looks a student up."""
+        return _pseudonym(self._keyring.keys[self._keyring.current], student_id, realm)
+
+    @property
+    def current(self) -> str:
+        """The id of the key that writes."""
+        return self._keyring.current
+
+    @property
+    def kids(self) -> frozenset[str]:
+        """The ids of all keys of the ring."""
+        return frozenset(self._keyring.keys)
+
+    def pseudonyms(self, student_id: str, realm: str) -> frozenset[UUID]:
+        """The student's pseudonyms under every key of the ring."""
+        return frozenset(_pseudonym(key, student_id, realm) for key in self._keyring.keys.values())
+
+    def kin(self, sealed_id: bytes) -> frozenset[UUID]:
+        """All pseudonyms of the student in a sealed id; none where the ring has one key or cannot open it."""
+        if len(self._keyring.keys) == 1:
+            return frozenset()
+        try:
+            realm, student_id = self.open(sealed_id)
+        except SealBroken:
+            return frozenset()
+        return self.pseudonyms(student_id, realm)
 
     def open(self, sealed_id: bytes) -> tuple[str, str]:
         """The realm and the student id inside a sealed id.
@@ -93,6 +123,18 @@ class Identity:
             raise SealBroken from error
 
 
+def kid_of(sealed_id: bytes) -> str:
+    """The id of the key that a sealed id was made with.
+
+    Raises:
+        SealBroken: it is no sealed id.
+    """
+    try:
+        return _unframe(sealed_id)[0]
+    except (ValueError, IndexError) as error:
+        raise SealBroken from error
+
+
 def text(sealed_id: bytes) -> str:
     """A sealed id as it travels in JSON: base64url without padding."""
     return base64.urlsafe_b64encode(sealed_id).decode().rstrip("=")
@@ -105,6 +147,11 @@ def from_text(sealed: str) -> bytes:
         ValueError: it is not base64url.
     """
     return base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+
+
+def _pseudonym(key: Key, student_id: str, realm: str) -> UUID:
+    message = length_prefixed(realm.encode(), student_id.encode())
+    return UUID(bytes=hmac.digest(key.pseudonym, message, hashlib.sha256)[:16])
 
 
 def _frame(kid: str, realm: str) -> bytes:

@@ -67,8 +67,12 @@ def scores(window: Window, as_of: datetime) -> CourseScores:
 def mean_of_days(window: Window, as_of: datetime, days: int) -> float | None:
     """Mean over the scored attempts of the `days` UTC calendar days that end with that of `as_of`."""
     today = micros(as_of) // DAY_MICROS
-    inside = [(total, count) for day, total, count in window.days if today - days < day <= today]
-    return _mean(sum(total for total, _ in inside), sum(count for _, count in inside))
+    total = count = 0
+    for day, day_total, day_count in window.days:
+        if today - days < day <= today:
+            total += day_total
+            count += day_count
+    return _mean(total, count)
 
 
 def ewma(ratios: list[int]) -> float | None:

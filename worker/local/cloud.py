@@ -10,6 +10,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from worker.local.platform import PLATFORM
+
 REGION = "us-east-1"
 ANY_KEY = "test"  # the emulator asks for credentials and accepts all
 
@@ -50,28 +52,11 @@ class Cloud:
         self._kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig=_SOON)
 
     def create_kcl_tables(self, application: str) -> None:
-        """Creates the lease table with its index, the coordinator's table and that of the worker metrics."""
-        self._create_table(
-            application,
-            key="leaseKey",
-            AttributeDefinitions=[
-                {"AttributeName": "leaseKey", "AttributeType": "S"},
-                {"AttributeName": "leaseOwner", "AttributeType": "S"},
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "LeaseOwnerToLeaseKeyIndex",
-                    "KeySchema": [
-                        {"AttributeName": "leaseOwner", "KeyType": "HASH"},
-                        {"AttributeName": "leaseKey", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "KEYS_ONLY"},
-                }
-            ],
-        )
-        for suffix, key in (("CoordinatorState", "key"), ("WorkerMetricStats", "wid")):
-            attributes = [{"AttributeName": key, "AttributeType": "S"}]
-            self._create_table(f"{application}-{suffix}", key=key, AttributeDefinitions=attributes)
+        """Creates KCL's tables as the platform's template has them: leases, coordinator, worker metrics."""
+        for table in PLATFORM.kcl_tables(application):
+            with suppress(self._dynamodb.exceptions.ResourceInUseException):
+                self._dynamodb.create_table(**table)
+            self._dynamodb.get_waiter("table_exists").wait(TableName=table["TableName"], WaiterConfig=_SOON)
 
     def seed_leases(self, application: str, stream: str) -> int:
         """Writes a lease row for each shard that has none, to be read from its beginning; returns how many.
@@ -101,13 +86,3 @@ class Cloud:
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
-
-    def _create_table(self, name: str, *, key: str, **definition: Any) -> None:
-        with suppress(self._dynamodb.exceptions.ResourceInUseException):
-            self._dynamodb.create_table(
-                TableName=name,
-                KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
-                BillingMode="PAY_PER_REQUEST",
-                **definition,
-            )
-        self._dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=_SOON)

@@ -29,4 +29,4 @@ class Edges(NamedTuple):
 
     def key(self, student_id: str, course_id: str) -> StateKey:
         """Where the scores of this student in this course stand."""
-        return StateKey(self.identity.identify(student_id, self.realm).student_key, course_id)
+        return StateKey(self.identity.pseudonym(student_id, self.realm), course_id)

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.local.cloud import aws_client
 from worker.local.process import CLEAN_ENVIRONMENT, ServerProcess, packaged_file
+from worker.local.recording import VARIABLE
 from worker.local.refusals import order
 
 _OPTIONS = "--interface wsgi --http auto --no-ws --workers 1 --blocking-threads 1 --workers-kill-timeout 1s"
@@ -53,7 +54,7 @@ class Emulator:
         self._process.launch(
             [sys.executable, "-m", "granian", *_OPTIONS.split(), *where],
             directory=self._folder,
-            environment={**CLEAN_ENVIRONMENT, "PYTHONPATH": importable},
+            environment={**CLEAN_ENVIRONMENT, "PYTHONPATH": importable, **_recording()},
         )
 
     def wait_until_ready(self) -> None:
@@ -81,3 +82,8 @@ class Emulator:
         except (BotoCoreError, ClientError):
             return False
         return True
+
+
+def _recording() -> dict[str, str]:
+    asked = os.environ.get(VARIABLE)
+    return {VARIABLE: str(Path(asked).absolute())} if asked else {}

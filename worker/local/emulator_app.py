@@ -4,6 +4,7 @@ A module of its own because granian imports it inside its worker process, and no
 """
 
 import ctypes
+import os
 import signal
 import sys
 from multiprocessing import parent_process
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from worker.local.recording import VARIABLE, recording
 from worker.local.refusals import refusing
 
 _PR_SET_PDEATHSIG = 1
@@ -21,3 +23,6 @@ if (granian := parent_process()) and not granian.is_alive():
     sys.exit("granian ended while its worker was starting")
 
 app = refusing(DomainDispatcherApplication(create_backend_app), Path.cwd())
+
+if asked := os.environ.get(VARIABLE):
+    app = recording(app, Path(asked))

@@ -20,12 +20,14 @@ import orjson
 from worker.local.cloud import Cloud
 from worker.local.java import find_java
 from worker.local.keys import ensure_keys
+from worker.local.platform import PLATFORM
 from worker.local.process import ServerProcess, StackError, reserved_port
 from worker.local.stack import Stack
 
-STREAM = "edu-analytics-local"
-APPLICATION = "edu-analytics-local"
-SHARDS = 2
+_SUFFIX = "local"
+STREAM = PLATFORM.stream_name(_SUFFIX)
+APPLICATION = PLATFORM.application_name(_SUFFIX)
+SHARDS = PLATFORM.shards
 _STOP_SECONDS = 60.0
 _START_SECONDS = 60.0
 
@@ -205,21 +207,26 @@ class Session:
         """A token of this stack; the arguments are those of `python -m worker token`."""
         return self.run("token", subject, *arguments).strip()
 
-    def run(self, *verb: str) -> str:
-        """Run one verb of `python -m worker` to its end; what it printed.
+    def run(self, *verb: str, module: str = "worker", settings: Mapping[str, str] | None = None) -> str:
+        """Run one verb of `python -m worker`, or a script, to its end; what it printed.
+
+        Args:
+            verb: with its arguments.
+            module: what is run.
+            settings: variables that differ from the session's.
 
         Raises:
             StackError: it failed; the message holds what it said.
         """
         done = subprocess.run(
-            [sys.executable, "-m", "worker", *verb],
-            env=dict(self.environment),
+            [sys.executable, "-m", module, *verb],
+            env={**self.environment, **(settings or {})},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            raise StackError(f"python -m worker {' '.join(verb)} failed:\n{done.stdout}{done.stderr}")
+            raise StackError(f"python -m {' '.join((module, *verb))} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def __enter__(self) -> Self:

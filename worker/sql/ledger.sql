@@ -53,6 +53,16 @@ FROM unnest(%(keys)s::uuid[], %(sealed)s::bytea[]) AS n (student_key, sealed_id)
 ORDER BY student_key
 ON CONFLICT DO NOTHING
 
+-- name: exclude_adoptions
+SELECT pg_advisory_xact_lock(%(lock)s)
+
+-- name: new_aliases
+INSERT INTO student_keys (student_key, student_ref)
+SELECT student_key, student_ref
+FROM unnest(%(keys)s::uuid[], %(refs)s::int[]) AS n (student_key, student_ref)
+ORDER BY student_key
+ON CONFLICT DO NOTHING
+
 -- name: known_courses
 SELECT course_id, course_ref FROM courses WHERE course_id = ANY (%(ids)s::text[])
 
@@ -78,7 +88,12 @@ FROM STDIN (FORMAT BINARY)
 WITH winners AS (
     SELECT DISTINCT ON (course_ref, student_ref, attempt_key) *
     FROM stage
-    WHERE NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = stage.student_ref)
+    WHERE graded_at >= (SELECT horizon FROM ledger)
+      AND NOT EXISTS (SELECT FROM horizons h
+                      WHERE h.course_ref = stage.course_ref AND stage.graded_at < h.before)
+      AND NOT EXISTS (SELECT FROM erasures e
+                      WHERE e.student_ref = stage.student_ref
+                        AND (e.lifted_at IS NULL OR stage.graded_at <= e.refused_until))
     ORDER BY course_ref, student_ref, attempt_key,
              graded_at DESC, kind DESC, event_key DESC, rev DESC, digest DESC
 ), merged AS (
@@ -107,16 +122,29 @@ FROM merged m
 JOIN bumped b USING (course_ref, student_ref)
 
 -- name: classify
--- What became of the staged events that changed nothing.
+-- What became of the staged events that changed nothing. Refused: older than what was deleted, or delivered
+-- again after a tombstone was lifted.
 SELECT s.ord,
-       e.student_ref IS NOT NULL AS erased,
+       e.student_ref IS NOT NULL AND e.lifted_at IS NULL AS erased,
+       s.graded_at < (SELECT horizon FROM ledger)
+         OR coalesce(s.graded_at < h.before, false)
+         OR coalesce(s.graded_at <= e.refused_until, false) AS refused,
        a.attempt_check IS DISTINCT FROM s.attempt_check AS collides,
        (a.graded_at, a.kind, a.event_key, a.rev, a.digest)
          = (s.graded_at, s.kind, s.event_key, s.rev, s.digest) AS same
 FROM stage s
 LEFT JOIN attempts a USING (course_ref, student_ref, attempt_key)
 LEFT JOIN erasures e ON e.student_ref = s.student_ref
+LEFT JOIN horizons h ON h.course_ref = s.course_ref
 WHERE s.ord = ANY (%(ords)s::int[])
+
+-- name: refused
+-- A tombstone remembers the newest grading that it refused: once lifted, it refuses that one still.
+UPDATE erasures e
+SET refused_until = s.newest
+FROM (SELECT student_ref, max(graded_at) AS newest
+      FROM stage WHERE ord = ANY (%(ords)s::int[]) GROUP BY student_ref) s
+WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL AND e.refused_until < s.newest
 
 -- name: unchanged_versions
 SELECT course_ref, student_ref, c.birth, c.version
@@ -150,7 +178,14 @@ WHERE source = %(source)s
 -- Versions and survivors in one statement, therefore one snapshot; a lock clause would mix two. On the
 -- writer only: a reader endpoint may lag behind what it is asked to repair. The survivors of a state come as
 -- one string of bytes, 20 for each: a row each would cost the client four times as much. Rounding is to even
--- here as in the domain; the least integer stands for no ratio.
+-- here as in the domain; the least integer stands for no ratio. Two look-ups first, because the planner, left
+-- to choose, may walk through every learner of a course.
+WITH k AS MATERIALIZED (
+    SELECT ord,
+           (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
+           (SELECT o.course_ref FROM courses o WHERE o.course_id = n.course_id) AS course_ref
+    FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS n (student_key, course_id, ord)
+)
 SELECT k.ord, c.birth, c.version, pg_is_in_recovery() AS lagging,
        (SELECT string_agg(
                    int8send((extract(epoch FROM a.occurred_at) * 1000000)::bigint)
@@ -160,10 +195,8 @@ SELECT k.ord, c.birth, c.version, pg_is_in_recovery() AS lagging,
                    ''::bytea)
         FROM attempts a
         WHERE a.course_ref = c.course_ref AND a.student_ref = c.student_ref AND a.kind = 0) AS survivors
-FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS k (student_key, course_id, ord)
-JOIN students s USING (student_key)
-JOIN courses o USING (course_id)
-JOIN course_scores c ON c.course_ref = o.course_ref AND c.student_ref = s.student_ref
+FROM k
+JOIN course_scores c ON c.course_ref = k.course_ref AND c.student_ref = k.student_ref
 
 -- name: versions
 SELECT c.course_ref, c.student_ref, s.student_key, o.course_id, c.birth, c.version
@@ -185,6 +218,7 @@ JOIN courses o USING (course_ref)
 WHERE s.student_key = ANY (%(students)s::uuid[])
 
 -- name: erased
+-- Those whose tombstone was lifted too: their states may come back without a row.
 SELECT s.student_key, course_id
 FROM erasures e
 JOIN students s USING (student_ref)
@@ -197,6 +231,8 @@ WHERE source = %(source)s AND (projected_seq, projected_sub) < (%(seq)s, %(sub)s
 
 -- name: floors
 SELECT source, projected_seq, projected_sub FROM source_progress WHERE closed_at IS NULL
+UNION ALL
+SELECT %(deletions)s::text, deletions, 0 FROM ledger WHERE deletions > 0
 
 -- name: try_sweep
 SELECT pg_try_advisory_lock(%(lock)s)

@@ -10,15 +10,31 @@ WHERE s.student_ref IN (
     UNION ALL
     SELECT student_ref FROM student_keys WHERE student_key = %(student)s
 )
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL)
 ORDER BY o.course_id
 
+-- name: canonical
+SELECT s.student_key
+FROM students s
+WHERE s.student_ref IN (
+    SELECT student_ref FROM students WHERE student_key = ANY (%(students)s::uuid[])
+    UNION ALL
+    SELECT student_ref FROM student_keys WHERE student_key = ANY (%(students)s::uuid[])
+)
+ORDER BY s.student_ref
+LIMIT 1
+
 -- name: versions_of
+-- Two look-ups first, because the planner, left to choose, may walk through every learner of a course.
+WITH k AS MATERIALIZED (
+    SELECT ord,
+           (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
+           (SELECT o.course_ref FROM courses o WHERE o.course_id = n.course_id) AS course_ref
+    FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS n (student_key, course_id, ord)
+)
 SELECT k.ord, c.birth, c.version
-FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS k (student_key, course_id, ord)
-JOIN students s USING (student_key)
-JOIN courses o USING (course_id)
-JOIN course_scores c ON c.course_ref = o.course_ref AND c.student_ref = s.student_ref
+FROM k
+JOIN course_scores c ON c.course_ref = k.course_ref AND c.student_ref = k.student_ref
 
 -- name: held
 SELECT s.student_key, s.sealed_id, c.birth, c.version
@@ -26,13 +42,14 @@ FROM courses o
 JOIN course_scores c USING (course_ref)
 JOIN students s USING (student_ref)
 WHERE o.course_id = %(course)s
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = c.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = c.student_ref AND e.lifted_at IS NULL)
 ORDER BY c.student_ref
 
 -- name: sealed_ids
-SELECT student_key, sealed_id
-FROM students
-WHERE student_key = ANY (%(students)s::uuid[]) AND sealed_id IS NOT NULL
+SELECT s.student_key, s.sealed_id
+FROM students s
+WHERE s.student_key = ANY (%(students)s::uuid[]) AND s.sealed_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL)
 
 -- name: standing
 SELECT a.item, a.occurred_at, a.graded_at, a.score, a.max_score, a.revision, a.source, a.attempt_key
@@ -42,7 +59,7 @@ JOIN attempts a ON a.course_ref = o.course_ref AND a.student_ref = s.student_ref
 WHERE s.student_key = %(student)s
   AND a.kind = 0
   AND (%(at)s::timestamptz IS NULL OR (a.occurred_at, a.attempt_key) < (%(at)s, %(key)s::bigint))
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref AND e.lifted_at IS NULL)
 ORDER BY a.occurred_at DESC, a.attempt_key DESC
 LIMIT %(limit)s
 
@@ -58,7 +75,7 @@ WHERE o.course_id = %(course)s
   AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
   AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
   AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref AND e.lifted_at IS NULL)
 
 -- name: items
 SELECT a.item, count(*) AS attempts, count(DISTINCT a.student_ref) AS learners,
@@ -73,7 +90,7 @@ WHERE o.course_id = %(course)s
   AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
   AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
   AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref AND e.lifted_at IS NULL)
 GROUP BY a.item
 ORDER BY a.item
 
@@ -114,23 +131,38 @@ SELECT pg_advisory_unlock(%(lock)s)
 
 -- name: new_disclosures
 -- One statement, therefore one round trip and one commit for the disclosures of many requests.
-WITH recorded AS (
+WITH new AS MATERIALIZED (
+    SELECT *
+    FROM json_to_recordset(%(rows)s::json)
+         AS n (chain uuid, number bigint, at timestamptz, who text, role text, what text, course_id text,
+               purpose text, subjects text, digest text, students uuid[])
+), recorded AS (
     INSERT INTO disclosures (chain, number, at, who, role, what, course_id, purpose, students, digest)
-    SELECT %(chain)s, n.*
-    FROM unnest(%(numbers)s::bigint[], %(ats)s::timestamptz[], %(whos)s::text[], %(roles)s::text[],
-                %(whats)s::text[], %(courses)s::text[], %(purposes)s::text[], %(students)s::bytea[],
-                %(digests)s::bytea[]) AS n
+    SELECT chain, number, at, who, role, what, course_id, purpose,
+           decode(subjects, 'base64'), decode(digest, 'base64')
+    FROM new
 )
 INSERT INTO disclosed_students (student_key, at, chain, number)
-SELECT n.student_key, n.at, %(chain)s, n.number
-FROM unnest(%(keys)s::uuid[], %(key_ats)s::timestamptz[], %(key_numbers)s::bigint[])
-     AS n (student_key, at, number)
+SELECT unnest(students), at, chain, number
+FROM new
 
 -- name: of_student
+-- Under whatever pseudonym the student had then.
+WITH own AS (
+    SELECT student_ref FROM students WHERE student_key = %(student)s
+    UNION
+    SELECT student_ref FROM student_keys WHERE student_key = %(student)s
+), keys AS (
+    SELECT %(student)s::uuid AS student_key
+    UNION
+    SELECT student_key FROM students JOIN own USING (student_ref)
+    UNION
+    SELECT student_key FROM student_keys JOIN own USING (student_ref)
+)
 SELECT d.at, d.who, d.role, d.what, d.course_id, d.purpose, d.chain, d.number
 FROM disclosed_students s
 JOIN disclosures d USING (chain, number)
-WHERE s.student_key = %(student)s
+WHERE s.student_key IN (SELECT student_key FROM keys)
   AND (%(at)s::timestamptz IS NULL
        OR (s.at, s.chain, s.number) < (%(at)s, %(chain)s::uuid, %(number)s::bigint))
 ORDER BY s.at DESC, s.chain DESC, s.number DESC
@@ -149,8 +181,10 @@ VALUES (%(chain)s, %(number)s, %(head)s, %(digest)s)
 -- name: all_disclosures
 SELECT d.chain, d.number, d.at, d.who, d.role, d.what, d.course_id, d.purpose, d.students, d.digest,
        ARRAY (SELECT s.student_key FROM disclosed_students s
-              WHERE s.chain = d.chain AND s.number = d.number ORDER BY s.student_key) AS keys
+              WHERE s.chain = d.chain AND s.number = d.number ORDER BY s.student_key) AS keys,
+       r.students AS redacted
 FROM disclosures d
+LEFT JOIN redactions r USING (chain, number)
 ORDER BY d.chain, d.number
 
 -- name: all_anchors

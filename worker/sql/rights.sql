@@ -12,7 +12,7 @@ END
 $$
 
 -- name: withdraw
-REVOKE ALL ON ALL TABLES IN SCHEMA public FROM edu_app
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM edu_app -- of single columns too
 
 -- name: use
 GRANT USAGE ON SCHEMA public TO edu_app
@@ -21,11 +21,16 @@ GRANT USAGE ON SCHEMA public TO edu_app
 GRANT USAGE ON SEQUENCE score_birth TO edu_app
 
 -- name: see
-GRANT SELECT ON ledger, student_keys, erasures, enrolments, schema_migrations TO edu_app
+GRANT SELECT ON ledger, erasures, horizons, redactions, enrolments, schema_migrations TO edu_app
 
 -- name: add
-GRANT SELECT, INSERT ON students, courses, dead_letters, disclosures, disclosed_students, disclosure_anchors
+GRANT SELECT, INSERT ON students, student_keys, courses, dead_letters, disclosures, disclosed_students,
+    disclosure_anchors
 TO edu_app
+
+-- name: refuse
+-- A tombstone remembers the newest grading that it refused; the rest of it is the operators'.
+GRANT UPDATE (refused_until) ON erasures TO edu_app
 
 -- name: change
 GRANT SELECT, INSERT, UPDATE ON attempts, course_scores, source_progress, publications TO edu_app

@@ -1,5 +1,6 @@
 """Tags: the same answer is met again, whatever the moment; anything else is not."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -36,6 +37,15 @@ def test_a_moment_later_the_same_answer_has_the_same_tag() -> None:
 def test_another_answer_has_another_tag() -> None:
     other = msgspec.structs.replace(ANSWER, events={"read": 2})
     assert get().headers["ETag"] != get(other).headers["ETag"]
+
+
+def test_a_text_that_looks_like_a_moment_is_part_of_the_tag() -> None:
+    def named(text: str, at: datetime = NOW) -> Any:
+        return get(msgspec.structs.replace(ANSWER, redis=text, as_of=at)).headers["ETag"]
+
+    moment = '"as_of":"2026-03-02T12:00:00Z"'
+    assert named(moment) == named(moment, NOW + minutes(1))
+    assert len({named(moment), named(""), named("as_of"), named(moment[1:-1])}) == 4
 
 
 def test_who_has_it_gets_no_body_and_the_moment_in_headers() -> None:

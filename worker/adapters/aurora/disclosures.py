@@ -8,8 +8,9 @@ changes or removes a row must rewrite the rest of its chain and all later anchor
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.statements import statements
@@ -18,6 +19,7 @@ from worker.domain.chain import START, Anchor, Link
 from worker.reads import Disclosed, Disclosure
 
 ANCHORS_LOCK = 0x65647504
+_encode = msgspec.json.Encoder().encode
 
 
 class AuroraDisclosures:
@@ -42,8 +44,7 @@ class AuroraDisclosures:
         rows = list(self._linked(disclosures))
         try:
             with self._session.connection() as connection:
-                parameters = {**self._columns(rows), **_subjects(rows)}
-                connection.execute(self._sql["new_disclosures"], parameters)
+                connection.execute(self._sql["new_disclosures"], {"rows": _document(rows)})
         except BaseException:
             # whether it was committed is not known: the next row begins a chain of its own
             self._session.close()
@@ -101,25 +102,7 @@ class AuroraDisclosures:
             head = link.digest
             yield link
 
-    def _columns(self, rows: Sequence[Link]) -> dict[str, Any]:
-        return {
-            "chain": self._chain,
-            "numbers": [row.number for row in rows],
-            "ats": [row.at for row in rows],
-            "whos": [row.who for row in rows],
-            "roles": [row.role for row in rows],
-            "whats": [row.what for row in rows],
-            "courses": [row.course_id for row in rows],
-            "purposes": [row.purpose for row in rows],
-            "students": [row.subjects for row in rows],
-            "digests": [row.digest for row in rows],
-        }
 
-
-def _subjects(rows: Sequence[Link]) -> dict[str, Any]:
-    pairs = [(key, row) for row in rows for key in row.students]
-    return {
-        "keys": [key for key, _ in pairs],
-        "key_ats": [row.at for _, row in pairs],
-        "key_numbers": [row.number for _, row in pairs],
-    }
+def _document(rows: Sequence[Link]) -> str:
+    """The rows as one JSON text: an array for each column costs a small commit twice as much."""
+    return _encode([row._asdict() for row in rows]).decode()

@@ -6,7 +6,7 @@ restored database can never meet references of its lost future.
 
 import dataclasses
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -23,6 +23,7 @@ from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
 from worker.domain.window import NOTHING, Attempt, Version
 from worker.ports import (
+    DELETIONS,
     Batch,
     Committed,
     DeadLetter,
@@ -36,6 +37,10 @@ from worker.ports import (
 
 ERASE_LOCK = 0x65647501
 SWEEP_LOCK = 0x65647502
+ADOPT_LOCK = 0x65647505
+
+Kin = Callable[[bytes], Collection[UUID]]
+"""All pseudonyms of the student in a sealed id; none where nobody can open it."""
 
 _SURVIVOR = struct.Struct(">qqi")
 _STAGE_TYPES = (
@@ -51,6 +56,7 @@ class AuroraLedger:
         conninfo: gives the connection string of the writer endpoint at each connect.
         vault: seals dead-letter payloads.
         dead_letter_days: life of a dead letter in days.
+        kin: gives every pseudonym of the student in a sealed id, where the keyring has several keys.
         replace_ended: see `Session`; for readers alone.
     """
 
@@ -60,11 +66,13 @@ class AuroraLedger:
         vault: Vault,
         dead_letter_days: int = 30,
         *,
+        kin: Kin | None = None,
         replace_ended: bool = False,
     ) -> None:
         self._sql = statements()
         self._session = Session(conninfo, prepare=self._sql["session"], replace_ended=replace_ended)
         self._vault = vault
+        self._kin = kin
         self._days = dead_letter_days
 
     def close(self) -> None:
@@ -102,10 +110,8 @@ class AuroraLedger:
     def commit(self, batch: Batch) -> Committed:
         # Sealing may need the key service; never while the transaction holds its locks.
         buried = [(letter, self._vault.seal(letter.payload)) for letter in batch.dead_letters]
-        with self._session.connection() as connection:
-            refs = self._refs(connection, batch)
-            with connection.transaction():
-                return self._merge_and_advance(connection, batch, refs, buried)
+        with self._session.connection() as connection, connection.transaction():
+            return self._merge_and_advance(connection, batch, buried)
 
     def probe(self, batch: Batch) -> None:
         batch = self.intern(batch)
@@ -159,7 +165,7 @@ class AuroraLedger:
 
     def floors(self) -> Mapping[Source, Position]:
         with self._session.connection() as connection:
-            rows = connection.execute(self._sql["floors"]).fetchall()
+            rows = connection.execute(self._sql["floors"], {"deletions": DELETIONS}).fetchall()
         return {row[0]: Position(int(row[1]), row[2]) for row in rows}
 
     def progress(self) -> Mapping[Source, Progress]:
@@ -188,11 +194,46 @@ class AuroraLedger:
     def _intern_students(self, connection: Connection, sealed: Mapping[UUID, bytes]) -> Mapping[UUID, UUID]:
         known = self._known_students(connection, sealed)
         missing = sealed.keys() - known.keys()
-        if missing:
+        kinship = self._kinship({key: sealed[key] for key in missing})
+        if any(len(others) > 1 for others in kinship.values()):
+            self._adopt(connection, sealed, kinship)
+            known = self._known_students(connection, sealed)
+        elif missing:
             parameters = {"keys": list(missing), "sealed": [sealed[key] for key in missing]}
             connection.execute(self._sql["new_students"], parameters)
             known = self._known_students(connection, sealed)
         return {key: canonical for key, (_, canonical) in known.items()}
+
+    def _kinship(self, strangers: Mapping[UUID, bytes]) -> Mapping[UUID, set[UUID]]:
+        """Under which keys each of them may be known."""
+        if self._kin is None:
+            return {}
+        return {key: {key, *self._kin(sealed)} for key, sealed in strangers.items()}
+
+    def _adopt(
+        self, connection: Connection, sealed: Mapping[UUID, bytes], kinship: Mapping[UUID, set[UUID]]
+    ) -> None:
+        """Students not known by these keys may be known by those of another key of the ring.
+
+        One at a time: two writers that meet one student under two keys would make two of them.
+        """
+        with connection.transaction():
+            connection.execute(self._sql["exclude_adoptions"], {"lock": ADOPT_LOCK})
+            everybody = {one for others in kinship.values() for one in others}
+            refs = {key: ref for key, (ref, _) in self._known_students(connection, everybody).items()}
+            new = {
+                min(others & kinship.keys()) for others in kinship.values() if refs.keys().isdisjoint(others)
+            }
+            parameters = {"keys": list(new), "sealed": [sealed[key] for key in new]}
+            connection.execute(self._sql["new_students"], parameters)
+            refs = {key: ref for key, (ref, _) in self._known_students(connection, everybody).items()}
+            aliases = {
+                key: next(refs[one] for one in others if one in refs)
+                for key, others in kinship.items()
+                if key not in refs
+            }
+            parameters = {"keys": list(aliases), "refs": list(aliases.values())}
+            connection.execute(self._sql["new_aliases"], parameters)
 
     def _intern_courses(self, connection: Connection, courses: set[str]) -> None:
         missing = courses - self._known_courses(connection, courses).keys()
@@ -209,6 +250,9 @@ class AuroraLedger:
 
     def _refs(self, connection: Connection, batch: Batch) -> Refs:
         students = self._known_students(connection, {d.event.student_key for d in batch.events})
+        if any(key != canonical for key, (_, canonical) in students.items()):
+            msg = "a student was re-keyed meanwhile; from the start"
+            raise LedgerUnavailable(msg)
         courses = self._known_courses(connection, {d.event.course_id for d in batch.events})
         return Refs({key: ref for key, (ref, _) in students.items()}, courses)
 
@@ -216,16 +260,19 @@ class AuroraLedger:
         self,
         connection: Connection,
         batch: Batch,
-        refs: Refs,
         buried: Sequence[tuple[DeadLetter, bytes]],
     ) -> Committed:
         connection.execute(self._sql["hold_erasures"], {"lock": ERASE_LOCK})
+        # under the lock: a re-keying in between would leave the batch's states under a name nobody reads
+        refs = self._refs(connection, batch)
         seq, sub = self._one(connection, "lock_progress", {"source": batch.source})
         rows = self._merge(connection, batch.events, refs)
         done = Outcomes(batch, refs, rows, Position(int(seq), sub))
         if done.unchanged:
             ords = {"ords": done.unchanged}
             done.classify(connection.execute(self._sql["classify"], ords, binary=True).fetchall())
+        if done.erased:
+            connection.execute(self._sql["refused"], {"ords": done.erased})
         untouched = done.unbumped_refs
         if untouched:
             lists = {"courses": [c for c, _ in untouched], "students": [s for _, s in untouched]}

@@ -35,6 +35,8 @@ class Outcomes:
         self._counts[Outcome.DEAD_LETTERED] = len(batch.dead_letters)
         self._inserts: dict[tuple[int, int], list[Attempt] | None] = {}
         self.dead_letters: list[DeadLetter] = []
+        self.erased: list[int] = []
+        """The ordinals of events that a tombstone has refused."""
         self.unchanged: list[int] = self._read_merged(merged)
         self._bumped = frozenset(self._versions)
 
@@ -72,9 +74,13 @@ class Outcomes:
         return sorted({self._refs.of(key) for key in self._batch.keys} - self._bumped)
 
     def classify(self, rows: Sequence[Any]) -> None:
-        for order, erased, collides, same in rows:
+        for order, erased, refused, collides, same in rows:
             delivered = self._batch.events[order]
-            if erased or collides:
+            if refused and not erased:
+                # no dead letter: it is what was dropped on purpose, and a replay brings back a whole term
+                self._counts[Outcome.ERASED] += 1
+            elif erased or collides:
+                self.erased += [order] * erased
                 reason = Reason.ERASED if erased else Reason.KEY_COLLISION
                 self._counts[Outcome.ERASED if erased else Outcome.DEAD_LETTERED] += 1
                 payload = envelope.seal([delivered.event])

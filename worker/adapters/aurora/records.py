@@ -3,7 +3,7 @@
 A reader endpoint may lag, and somebody who was just regraded must not be shown the old grade as the truth.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from typing import Any
@@ -40,6 +40,10 @@ class AuroraRecords:
     def courses_of(self, student_key: UUID) -> Mapping[str, Version]:
         rows = self._rows("courses_of", student=student_key)
         return {course: Version(birth, number) for course, birth, number in rows}
+
+    def canonical(self, student_keys: Collection[UUID]) -> UUID | None:
+        rows = self._rows("canonical", students=list(student_keys))
+        return rows[0][0] if rows else None
 
     def versions_of(self, keys: Sequence[StateKey]) -> Mapping[StateKey, Version]:
         students, courses = [key.student_key for key in keys], [key.course_id for key in keys]

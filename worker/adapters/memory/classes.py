@@ -23,6 +23,11 @@ class MemoryClasses:
         self._reach()
         self.bodies[kind, course_id] = body
 
+    def drop(self, kind: str, courses: Sequence[str]) -> None:
+        self._reach()
+        for course in courses:
+            self.bodies.pop((kind, course), None)
+
     def want(self, course_id: str) -> None:
         self._reach()
         self._looks[course_id] = self._clock()

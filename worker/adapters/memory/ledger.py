@@ -2,8 +2,9 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from worker.domain.event import Kind, Register, ScoreEvent, micros, order_of, ra
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Attempt, Version
 from worker.ports import (
+    DELETIONS,
     Batch,
     Committed,
     DeadLetter,
@@ -42,11 +44,20 @@ class _Row(NamedTuple):
 class MemoryLedger:
     """Ledger without a database; `away` makes every call raise, `refused` poisons events of those items."""
 
-    def __init__(self) -> None:
+    def __init__(self, kin: Callable[[bytes], Collection[UUID]] | None = None) -> None:
         self.away = False
+        self.kin = kin
         self.refused: set[str] = set()
         self.aliases: dict[UUID, UUID] = {}
+        self.sealed: dict[UUID, bytes] = {}
+        """The sealed id that came with each student at first."""
         self.tombstones: dict[UUID, set[str]] = {}
+        self.lifted: dict[UUID, set[str]] = {}
+        """The courses of tombstones that were lifted."""
+        self.refused_until: dict[UUID, datetime] = {}
+        self.horizons: dict[str | None, datetime] = {}
+        """By course, None for all of them: what was graded before is refused."""
+        self.deletions = 0
         self.dead_letters: dict[tuple[Source, Position, int], DeadLetter] = {}
         self._rows: dict[StateKey, dict[int, _Row]] = {}
         self._versions: dict[StateKey, Version] = {}
@@ -65,6 +76,10 @@ class MemoryLedger:
 
     def intern(self, batch: Batch) -> Batch:
         self._reach()
+        for delivered in batch.events:
+            student, sealed_id = delivered.event.student_key, delivered.event.sealed_id
+            self._adopt(student, sealed_id)
+            self.sealed.setdefault(self.aliases.get(student, student), sealed_id)
         events = [
             d._replace(
                 event=msgspec.structs.replace(
@@ -131,9 +146,8 @@ class MemoryLedger:
 
     def erased(self) -> Iterable[StateKey]:
         self._reach()
-        return [
-            StateKey(student, course) for student, courses in self.tombstones.items() for course in courses
-        ]
+        found = [*self.tombstones.items(), *self.lifted.items()]
+        return [StateKey(student, course) for student, courses in found for course in courses]
 
     def advance_floor(self, source: Source, position: Position) -> None:
         self._reach()
@@ -142,7 +156,8 @@ class MemoryLedger:
 
     def floors(self) -> Mapping[Source, Position]:
         self._reach()
-        return {source: progress.projected for source, progress in self._progress.items()}
+        found = {source: progress.projected for source, progress in self._progress.items()}
+        return {**found, DELETIONS: Position(self.deletions)} if self.deletions else found
 
     def progress(self) -> Mapping[Source, Progress]:
         self._reach()
@@ -156,6 +171,18 @@ class MemoryLedger:
             return {
                 at: (row.event, row.revision) for at, row in rows.items() if row.event.kind is Kind.SCORED
             }
+
+    def rows(self, key: StateKey) -> Mapping[int, tuple[ScoreEvent, int]]:
+        """The same with the voids."""
+        self._reach()
+        with self._lock:
+            return {at: (row.event, row.revision) for at, row in self._rows.get(key, {}).items()}
+
+    def registers(self, key: StateKey) -> Mapping[int, tuple[ScoreEvent, Register]]:
+        """Every register of one state, voided ones included, by its key."""
+        self._reach()
+        with self._lock:
+            return {at: (row.event, row.register) for at, row in self._rows.get(key, {}).items()}
 
     def current(self) -> Mapping[StateKey, Version]:
         """Every state's version."""
@@ -176,6 +203,15 @@ class MemoryLedger:
     def close(self) -> None:
         pass
 
+    def _adopt(self, key: UUID, sealed_id: bytes) -> None:
+        if self.kin is None or key in self.sealed or key in self.aliases:
+            return
+        for one in self.kin(sealed_id):
+            canonical = self.aliases.get(one, one)
+            if canonical in self.sealed:
+                self.aliases[key] = canonical
+                return
+
     def _reach(self) -> None:
         if self.away:
             raise LedgerUnavailable
@@ -190,6 +226,10 @@ class MemoryLedger:
         event, register = delivered.event, delivered.register
         if event.student_key in self.tombstones:
             self._bury(source, _letter(delivered, Reason.ERASED))
+            until = self.refused_until.get(event.student_key, event.graded_at)
+            self.refused_until[event.student_key] = max(until, event.graded_at)
+            return Outcome.ERASED
+        if self._refuses(event):
             return Outcome.ERASED
         rows = self._rows.setdefault(delivered.key, {})
         row, mine = rows.get(register.key), _Row(event, register)
@@ -210,6 +250,58 @@ class MemoryLedger:
                 held.append(mine.attempt)
         return Outcome.APPLIED if row is None else Outcome.REVISED
 
+    def _refuses(self, event: ScoreEvent) -> bool:
+        until = self.refused_until.get(event.student_key)
+        horizons = (self.horizons.get(None), self.horizons.get(event.course_id))
+        return (until is not None and event.graded_at <= until) or any(
+            horizon is not None and event.graded_at < horizon for horizon in horizons
+        )
+
+    def accept(self, checkpoints: Mapping[Source, Position]) -> Mapping[Source, Position]:
+        """Let sources go on at their checkpoints; for those that moved, how far they were."""
+        self._reach()
+        moved = {}
+        for source, position in checkpoints.items():
+            progress = self._progress.get(source)
+            if progress is not None and progress.committed < position:
+                moved[source] = progress.committed
+                self._progress[source] = progress._replace(committed=position)
+        return moved
+
+    def rename(self, old: UUID, new: UUID, sealed_id: bytes) -> None:
+        """Give a student another canonical pseudonym; the old one goes on to name them."""
+        with self._lock:
+            self.aliases = {
+                a: new if canonical == old else canonical for a, canonical in self.aliases.items()
+            }
+            self.aliases.pop(new, None)
+            self.sealed.pop(old, None)
+            self.sealed[new] = sealed_id
+            if old == new:
+                return
+            self.aliases[old] = new
+            self._rows = {_renamed(state, old, new): rows for state, rows in self._rows.items()}
+            self._versions = {_renamed(state, old, new): found for state, found in self._versions.items()}
+            for courses in (self.tombstones, self.lifted):
+                if old in courses:
+                    courses[new] = courses.pop(old)
+            if old in self.refused_until:
+                self.refused_until[new] = self.refused_until.pop(old)
+
+    def delete(self, key: StateKey, before: datetime | None = None) -> list[ScoreEvent]:
+        """Take a state out; or with `before` the attempts graded earlier, raising its version."""
+        with self._lock:
+            rows = self._rows.get(key, {})
+            gone = {
+                at: row.event for at, row in rows.items() if before is None or row.event.graded_at < before
+            }
+            self._rows[key] = {at: row for at, row in rows.items() if at not in gone}
+            if before is None:
+                self._versions.pop(key, None)
+            elif gone:
+                self._bump(key)
+            return list(gone.values())
+
     def _bump(self, key: StateKey) -> None:
         version = self._versions.get(key)
         if version is None:
@@ -229,3 +321,7 @@ class MemoryLedger:
 def _letter(delivered: Delivered, reason: Reason) -> DeadLetter:
     payload = envelope.seal([delivered.event])
     return DeadLetter(delivered.position, delivered.number, reason, None, payload)
+
+
+def _renamed(state: StateKey, old: UUID, new: UUID) -> StateKey:
+    return state._replace(student_key=new) if state.student_key == old else state

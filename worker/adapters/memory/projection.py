@@ -8,7 +8,7 @@ from datetime import datetime
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
 from worker.domain.position import Position
 from worker.domain.window import HEADER_SIZE, Version, header
-from worker.ports import Loaded, Peeked, Resident, Source, StateKey, Write, residence
+from worker.ports import DELETIONS, Loaded, Peeked, Resident, Source, StateKey, Write, residence
 
 
 class MemoryProjection:
@@ -91,6 +91,17 @@ class MemoryProjection:
     def markers(self, sources: Sequence[Source]) -> Mapping[Source, Position]:
         self._reach()
         return {source: self.marks[source] for source in sources if source in self.marks}
+
+    def unlink(self, number: int, keys: Sequence[StateKey]) -> bool:
+        self._reach()
+        with self._lock:
+            for key in keys:
+                self.values.pop(key, None)
+            before = None if number == 1 else Position(number - 1)
+            if self.marks.get(DELETIONS) != before:
+                return False
+            self.marks[DELETIONS] = Position(number)
+            return True
 
     def begin_sweep(self) -> bytes:
         self._reach()

@@ -1,7 +1,7 @@
 """The Records port over the ledger's twin."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -34,6 +34,11 @@ class MemoryRecords:
         states = self._ledger.current().items()
         found = {key.course_id: version for key, version in states if key.student_key in own}
         return {} if own & self._ledger.tombstones.keys() else dict(sorted(found.items()))
+
+    def canonical(self, student_keys: Collection[UUID]) -> UUID | None:
+        known = {key.student_key for key in self._ledger.current()}
+        found = {self._ledger.aliases.get(key, key) for key in student_keys} & known
+        return min(found, default=None)
 
     def versions_of(self, keys: Sequence[StateKey]) -> Mapping[StateKey, Version]:
         states = self._ledger.current()

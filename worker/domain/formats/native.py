@@ -89,6 +89,27 @@ def student_of(raw: bytes) -> UUID:
         raise Poison(Reason.MISSING_FIELD, "student_key") from None
 
 
+class _Named(msgspec.Struct):
+    student_id: str | None = None
+    student_key: UUID | None = None
+
+
+_named_decoder = msgspec.json.Decoder(_Named)
+
+
+def named(raw: bytes) -> UUID | str | None:
+    """Whose event it is as it says itself, valid or not: a pseudonym, else a plain id, else nobody.
+
+    Raises:
+        Poison: nobody can tell.
+    """
+    try:
+        found = _named_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Poison(Reason.NOT_JSON) from None
+    return found.student_key or found.student_id
+
+
 def canonical(
     native: NativeEvent, *, sealed_id: str | None, identity: Identity, realm: str, arrived_at: datetime
 ) -> ScoreEvent:

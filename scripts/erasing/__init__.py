@@ -1,0 +1,1 @@
+"""What erasing one student takes, step by step."""

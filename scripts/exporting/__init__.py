@@ -1,0 +1,1 @@
+"""What one student's record looks like when it is given away."""

@@ -1,0 +1,1 @@
+"""The parts of `scripts.redrive`: trying letters, or telling what would become of them."""

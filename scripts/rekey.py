@@ -1,0 +1,207 @@
+"""Another key for pseudonyms and sealed ids, when the old one may have become known to somebody.
+
+The new key is first added to the ring beside the old one, so that everybody can read both; workers and API
+know a student under either from then on. Then this moves the students over. The old key leaves the ring last,
+once nothing that is sealed or named with it can come any more.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from functools import partial
+from uuid import UUID
+
+from scripts.frame.patience import patiently
+from scripts.frame.script import Refused, Run, Script, WrongArguments, execute
+from worker import wiring_jobs
+from worker.domain.identity import Identified, Identity, SealBroken, kid_of
+from worker.upkeep import Filed, Rekeyed
+from worker.wiring_jobs import Office
+
+_PAGE = 500
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script; its exit code."""
+    return execute(SCRIPT, argv)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to", required=True, metavar="KID", help="the new key's id in the keyring")
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="only teach the ledger the new pseudonyms, before the new key becomes the current one",
+    )
+
+
+def _work(run: Run, arguments: argparse.Namespace) -> None:
+    settings = run.settings()
+    office = patiently(run, lambda: wiring_jobs.office(settings))
+    try:
+        if arguments.to not in office.identity.kids:
+            msg = f"the keyring has no key {arguments.to!r}; add it beside the present one and restart all"
+            raise WrongArguments(msg)
+        if not arguments.prepare and not run.dry_run and office.identity.current != arguments.to:
+            msg = (
+                f"the keyring still writes with {office.identity.current!r}: make {arguments.to!r} the "
+                "current key and restart producers, API and workers first, or --prepare"
+            )
+            raise Refused(msg)
+        rekey = Rekey(run, office, arguments.to)
+        if run.dry_run:
+            rekey.look()
+        elif arguments.prepare:
+            rekey.prepare()
+        else:
+            rekey.finish()
+    finally:
+        office.close()
+
+
+class Rekey:
+    """All students, page by page."""
+
+    def __init__(self, run: Run, office: Office, kid: str) -> None:
+        self._run = run
+        self._office = office
+        self._kid = kid
+        self._taken = 0
+
+    def look(self) -> None:
+        """What there is to do."""
+        run = self._run
+        waiting, nameless, foreign = self._census()
+        run.report.figure("students to move", waiting)
+        self._tell(nameless, foreign)
+
+    def prepare(self) -> None:
+        """Further pseudonyms; nothing that anybody reads changes."""
+        run, rekeying = self._run, self._office.rekeying
+        added = 0
+        for page in self._pages():
+            aliases = {
+                there.student_key: filed.key
+                for filed, there in page
+                if there is not None and there.student_key not in {filed.key, *filed.aliases}
+            }
+            if aliases:
+                added += len(aliases)
+                self._taken += patiently(run, partial(rekeying.add_aliases, aliases))
+        run.report.figure("pseudonyms added", added)
+        self._prove_nobody_is_two()
+        if not run.stopping.asked:
+            run.show.say(
+                f"next: make {self._kid!r} the current key, restart everything, run without --prepare"
+            )
+
+    def finish(self) -> None:
+        """The new pseudonyms become the students' own, and their ids are sealed anew."""
+        run, rekeying = self._run, self._office.rekeying
+        moved = 0
+        for page in self._pages():
+            changes = [
+                Rekeyed(filed.key, *there)
+                for filed, there in page
+                if there is not None and not _is_there(filed, there)
+            ]
+            if changes:
+                moved += len(changes)
+                self._taken += patiently(run, partial(rekeying.rekey, changes))
+        run.report.figure("students moved", moved)
+        self._drop_former()
+        waiting, nameless, foreign = self._census()
+        if run.stopping.asked:
+            return
+        self._tell(nameless, foreign)
+        run.report.verdict(
+            "every student is under the new key", good=not waiting, detail=f"{waiting:,} are not"
+        )
+        self._prove_nobody_is_two()
+        run.show.say(
+            "next: python -m scripts.rebuild fills Redis again; keep the old key in the ring until nothing"
+            " sealed with it can come any more: the stream's retention, the dead letters' life, replays"
+        )
+
+    def _census(self) -> tuple[int, int, int]:
+        """Students not moved yet, tombstones without an id, and those whose seal no key opens."""
+        waiting = nameless = foreign = 0
+        for page in self._pages():
+            for filed, there in page:
+                nameless += filed.sealed_id is None
+                foreign += there is None and filed.sealed_id is not None
+                waiting += there is not None and not _is_there(filed, there)
+        return waiting, nameless, foreign
+
+    def _pages(self) -> Iterator[list[tuple[Filed, Identified | None]]]:
+        """Every student with what they are under the new key; None where the id cannot be had."""
+        run, rekeying = self._run, self._office.rekeying
+        after: UUID | None = None
+        with run.show.progress("students", patiently(run, rekeying.count_students)) as advance:
+            while not run.stopping.asked:
+                page = patiently(run, partial(rekeying.students, after, _PAGE))
+                if not page:
+                    break
+                after = page[-1].key
+                yield [(filed, _under(self._office.identity, self._kid, filed)) for filed in page]
+                advance(len(page))
+
+    def _drop_former(self) -> None:
+        """States under former pseudonyms: nobody reads them, and an erasure would not find them."""
+        run, office = self._run, self._office
+        dropped = 0
+        with run.show.progress("keys in Redis", None) as advance:
+            for residents in office.projection.residents(_PAGE):
+                if run.stopping.asked:
+                    return
+                former = patiently(
+                    run, partial(office.rekeying.former, {resident.student_key for resident in residents})
+                )
+                stale = [resident for resident in residents if resident.student_key in former]
+                dropped += patiently(run, partial(office.projection.drop, stale))
+                advance(len(residents))
+        run.report.figure("states under former pseudonyms removed", dropped)
+
+    def _tell(self, nameless: int, foreign: int) -> None:
+        self._run.report.figure("erased students known by former pseudonyms alone", nameless)
+        self._run.report.figure("students whose id no key of the ring opens", foreign)
+        if nameless:
+            self._run.show.say(
+                "an erased student's id is gone, so no new pseudonym can be made: their tombstones hold only"
+                " while the old key is in the ring, by which workers know them again"
+            )
+
+    def _prove_nobody_is_two(self) -> None:
+        self._run.report.verdict(
+            "nobody is two students", good=not self._taken, detail=f"{self._taken:,} pseudonyms are taken"
+        )
+
+
+def _under(identity: Identity, kid: str, filed: Filed) -> Identified | None:
+    if filed.sealed_id is None:
+        return None
+    try:
+        realm, student_id = identity.open(filed.sealed_id)
+    except SealBroken:
+        return None
+    return identity.identify_under(kid, student_id, realm)
+
+
+def _is_there(filed: Filed, there: Identified) -> bool:
+    sealed = filed.sealed_id
+    return filed.key == there.student_key and sealed is not None and kid_of(sealed) == kid_of(there.sealed_id)
+
+
+SCRIPT = Script(
+    name="rekey",
+    summary="Moves every student to another key of the keyring, beside live traffic.",
+    examples=(
+        "python -m scripts.rekey --to k2 --prepare    # both keys are in the ring, k1 is current",
+        "python -m scripts.rekey --to k2              # k2 is current",
+    ),
+    arguments=_arguments,
+    work=_work,
+)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,54 @@
+"""What a replay would change, told and not done."""
+
+from functools import partial
+
+from scripts.frame.script import Run
+from scripts.replaying.course import Course, seconds
+from worker import wiring, wiring_jobs
+from worker.settings import Settings
+from worker.stream.decoding import batches
+from worker.stream.difference import Difference, Found, quantile
+from worker.stream.pipeline import World
+from worker.stream.replaying import Replay
+from worker.stream.waiting import Waiting
+
+_LARGEST = 10
+
+
+def compare(run: Run, settings: Settings, world: World, replay: Replay) -> None:
+    """Hold the range against the ledger and report the difference."""
+    policy = wiring.policy(settings)
+    waiting, decoder = Waiting(world, policy), wiring_jobs.decoder(settings)
+    registers = wiring_jobs.registers(settings)
+    difference = Difference(registers)
+    with run.show.progress("seconds of shards", seconds(replay.span) * len(replay.shards)) as advance:
+        course = Course(replay.span, advance)
+        for turn in replay.turns():
+            if run.stopping.asked:
+                return
+            for batch in batches(turn.shard_id, turn.records, decoder, policy.limits):
+                waiting.until_ledger(partial(difference.take, batch.events, batch.dead_letters))
+            course.take(turn)
+    found = waiting.until_ledger(lambda: difference.conclude(wiring.now(), _LARGEST))
+    registers.close()
+    _tell(run, found)
+
+
+def _tell(run: Run, found: Found) -> None:
+    report = run.report
+    report.figure("events read", found.read)
+    report.figure("attempts that would be new", found.new)
+    report.figure("attempts that would be revised", found.revised)
+    report.figure("events without effect", found.without_effect)
+    report.figure("events of erased students", found.erased)
+    report.figure("events that would be dead letters", sum(found.dead_letters.values()))
+    report.figure("students touched", found.students)
+    report.figure("students' courses touched", found.states)
+    report.figure("means of the last attempts that would change", len(found.sizes))
+    for share in (0.5, 0.9, 0.99, 1.0):
+        name = "largest change" if share == 1 else f"change, {share:.0%} of them at most"
+        report.figure(name, quantile(found.sizes, share))
+    report.detail("dead_letters", dict(found.dead_letters))
+    report.detail("largest_changes", [change._asdict() for change in found.largest])
+    for change in found.largest:
+        run.show.say(f"{change.student_key} in {change.course_id}: {change.before} -> {change.after}")

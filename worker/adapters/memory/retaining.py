@@ -1,0 +1,119 @@
+"""The Retaining port over the twins of ledger, erasing, disclosures and publications."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from uuid import UUID
+
+from worker.adapters.memory.erasing import MemoryErasing
+from worker.domain import chain
+from worker.domain.event import ScoreEvent
+from worker.ports import StateKey
+from worker.upkeep import Deletion, Expired, Unlinked
+
+
+class MemoryRetaining:
+    """Retaining without a database; away while its ledger is, and no dead letter of the twin ever expires."""
+
+    def __init__(self, erasing: MemoryErasing) -> None:
+        self._erasing = erasing
+        self._ledger = erasing.ledger
+
+    def known_courses(self, courses: Collection[str]) -> frozenset[str]:
+        return frozenset(key.course_id for key in self._ledger.current() if key.course_id in courses)
+
+    def raise_horizon(self, before: datetime, courses: Collection[str]) -> None:
+        self._ledger.current()
+        for course in (*courses,) or (None,):
+            self._ledger.horizons[course] = max(before, self._ledger.horizons.get(course, before))
+
+    def count_states(self, courses: Collection[str]) -> int:
+        return len(self._page(None, courses))
+
+    def expire(self, after: StateKey | None, page: int, courses: Collection[str]) -> Expired | None:
+        keys = self._page(after, courses)[:page]
+        if not keys:
+            return None
+        found = self._expired(keys, None)
+        states = [key for key in keys if self._gone(key, None) and key.student_key not in self._erasing.holds]
+        for key in states:
+            self._ledger.delete(key, self._horizon(key, None))
+        if not states:
+            return found
+        self._ledger.deletions += 1
+        return found._replace(deletion=Deletion(self._ledger.deletions, states))
+
+    def expiring(
+        self, after: StateKey | None, page: int, courses: Collection[str], before: datetime
+    ) -> Expired | None:
+        keys = self._page(after, courses)[:page]
+        return self._expired(keys, before) if keys else None
+
+    def unlink_disclosures(self, after: tuple[UUID, int] | None, page: int) -> Unlinked | None:
+        book = self._erasing.book
+        places = sorted((link.chain, link.number) for link in book.links)
+        places = [place for place in places if after is None or place > after][:page]
+        gone = 0
+        for at, link in enumerate(book.links):
+            if (link.chain, link.number) not in places:
+                continue
+            students = [one for one in link.students if not self._outlived(link.at, link.course_id, one)]
+            if len(students) < len(link.students):
+                gone += len(link.students) - len(students)
+                book.links[at] = link._replace(students=students, redacted=chain.subjects(students))
+        return Unlinked(places[-1], len(places), gone) if places else None
+
+    def drop_publications(self) -> int:
+        held = {key.course_id for key in self._ledger.current() if self._ledger.standing(key)}
+        gone = [course for course in self._erasing.publications if course not in held]
+        for course in gone:
+            del self._erasing.publications[course]
+        return len(gone)
+
+    def expired_letters(self) -> int:
+        return 0
+
+    def bury_expired_letters(self, most: int) -> int:  # noqa: ARG002
+        return 0
+
+    def forget_courses(self, purged_before: datetime) -> int:
+        gone = 0
+        for courses in (*self._ledger.tombstones.values(), *self._ledger.lifted.values()):
+            if courses and purged_before > datetime.now(UTC):
+                courses.clear()
+                gone += 1
+        return gone
+
+    def close(self) -> None:
+        pass
+
+    def _page(self, after: StateKey | None, courses: Collection[str]) -> list[StateKey]:
+        keys = sorted(key for key in self._ledger.current() if not courses or key.course_id in courses)
+        return [key for key in keys if after is None or key > after]
+
+    def _horizon(self, key: StateKey, before: datetime | None) -> datetime | None:
+        horizons = self._ledger.horizons
+        known = [one for one in (before, horizons.get(None), horizons.get(key.course_id)) if one is not None]
+        return max(known, default=None)
+
+    def _gone(self, key: StateKey, before: datetime | None) -> list[ScoreEvent]:
+        horizon = self._horizon(key, before)
+        events = [event for event, _ in self._ledger.standing(key).values()]
+        return [event for event in events if horizon is not None and event.graded_at < horizon]
+
+    def _expired(self, keys: list[StateKey], before: datetime | None) -> Expired:
+        gone = held = 0
+        for key in keys:
+            if key.student_key in self._erasing.holds:
+                held += len(self._gone(key, before))
+            else:
+                gone += len(self._gone(key, before))
+        return Expired(keys[-1], len(keys), gone, held, None)
+
+    def _outlived(self, at: datetime, course: str | None, student: UUID) -> bool:
+        horizon = self._horizon(StateKey(student, course or ""), None)
+        if horizon is None or at >= horizon or student in self._erasing.holds:
+            return False
+        return not any(
+            key.student_key == student and course in (None, key.course_id) and self._ledger.standing(key)
+            for key in self._ledger.current()
+        )

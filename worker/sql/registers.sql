@@ -1,0 +1,37 @@
+-- Every statement of the adapter that reads registers for a job. A line `-- name: x` starts statement x.
+
+-- name: known
+WITH found AS (
+    SELECT student_key AS asked, student_ref FROM students WHERE student_key = ANY (%(students)s::uuid[])
+    UNION ALL
+    SELECT student_key, student_ref FROM student_keys WHERE student_key = ANY (%(students)s::uuid[])
+)
+SELECT f.asked, s.student_key, EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref)
+FROM found f
+JOIN students s USING (student_ref)
+
+-- name: writers
+-- Look-ups first here too: the planner, left to choose, may walk through every learner of a course.
+WITH k AS MATERIALIZED (
+    SELECT ord, attempt_key,
+           (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
+           (SELECT o.course_ref FROM courses o WHERE o.course_id = n.course_id) AS course_ref
+    FROM unnest(%(students)s::uuid[], %(courses)s::text[], %(keys)s::bigint[])
+         WITH ORDINALITY AS n (student_key, course_id, attempt_key, ord)
+)
+SELECT k.ord, a.attempt_check, a.graded_at, a.kind, a.event_key, a.rev, a.digest, a.attempt_key,
+       a.score, a.max_score, (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred
+FROM k
+JOIN attempts a USING (course_ref, student_ref, attempt_key)
+
+-- name: standing
+WITH k AS MATERIALIZED (
+    SELECT ord,
+           (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
+           (SELECT o.course_ref FROM courses o WHERE o.course_id = n.course_id) AS course_ref
+    FROM unnest(%(students)s::uuid[], %(courses)s::text[]) WITH ORDINALITY AS n (student_key, course_id, ord)
+)
+SELECT k.ord, a.attempt_check, a.graded_at, a.kind, a.event_key, a.rev, a.digest, a.attempt_key,
+       a.score, a.max_score, (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred
+FROM k
+JOIN attempts a USING (course_ref, student_ref)
