@@ -122,6 +122,15 @@ synth: $(VENV)/.deploy ## the AWS template of dev and of prod, checked; needs no
 		$(BIN)/python -m deploy.app && echo "$(STATE)/cdk/$$stage"; done
 	@$(BIN)/python -m deploy.local
 
+.PHONY: snapshot
+snapshot: $(VENV)/.deploy ## write the reviewed template of dev anew; look at its difference before you commit
+	$(BIN)/python -m tests.deploy.snapshot
+
+.PHONY: nist
+nist: $(VENV)/.deploy ## the findings of NIST 800-53 in prod, each with its answer, into deploy/NIST.md
+	@{ sed '/^| rule /,$$d' deploy/NIST.md; $(BIN)/python -m deploy.nist; } > deploy/NIST.md.new
+	@mv deploy/NIST.md.new deploy/NIST.md
+
 .PHONY: model
 model: $(VENV)/.dev ## the protocol's model, every configuration (many minutes)
 	$(BIN)/python -m tests.model --all

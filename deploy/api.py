@@ -20,8 +20,6 @@ STAGE = "v1"
 SECRET_HEADER = "x-gateway-secret"  # noqa: S105 - its name
 CALLER_HEADER = "x-gateway-caller-arn"
 
-_PRODUCERS_FILE = "/tmp/producers.json"  # noqa: S108
-
 
 class Api(Construct):
     """The load balancer and the service.
@@ -71,7 +69,7 @@ class Api(Construct):
             self,
             "api",
             size=config.api,
-            command=self._command(),
+            command=["python", "-m", "worker", "api"],
             environment=self._environment(people, stores),
             # requests in flight take seconds; accepted events wait for the stream for up to five
             stop=Duration.seconds(60),
@@ -103,14 +101,6 @@ class Api(Construct):
         self.service.node.add_dependency(stores.files.file_system.mount_targets_available, self.listener)
         self._scale()
 
-    def _command(self) -> list[str]:
-        serve = ["python", "-m", "worker", "api"]
-        if not self._config.producers:
-            return serve
-        # the service reads producers from a file, and a read-only image must not be built for each of them
-        write = f'printf %s "$PRODUCERS" > {_PRODUCERS_FILE}'
-        return ["sh", "-c", f"{write} && exec {' '.join(serve)}"]
-
     def _environment(self, people: People, stores: Stores) -> dict[str, str]:
         issuer = people.pool.user_pool_provider_url
         environment = {
@@ -132,7 +122,7 @@ class Api(Construct):
                 }
                 for producer in self._config.producers
             }
-            environment |= {"PRODUCERS_FILE": _PRODUCERS_FILE, "PRODUCERS": json.dumps(bound)}
+            environment["PRODUCERS"] = json.dumps(bound)
         return environment
 
     def _targets(self, network: Network) -> elb.ApplicationTargetGroup:

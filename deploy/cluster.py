@@ -33,6 +33,9 @@ CERTIFICATES = "/usr/local/share/aws/rds-global-bundle.pem"
 METRICS_PORT = 9102
 """Prometheus; no security group opens it and no route leads to it."""
 
+MIGRATE = "migrate"
+"""The container that brings the schema up to date, before each service and as a job."""
+
 _SOURCE = Path(__file__).parent.parent
 _USER = "1000:1000"
 _PROBE = (
@@ -62,7 +65,7 @@ class Stores:
     @property
     def everyday(self) -> list[secretsmanager.ISecret]:
         """The secrets of whoever turns events into scores, or scores into answers."""
-        return [self.ledger.secret, self.projection.secret, self.secrets.identity_keys]
+        return [self.ledger.application, self.projection.secret, self.secrets.identity_keys]
 
 
 class Cluster(Construct):
@@ -139,18 +142,26 @@ class Cluster(Construct):
             volumes=[self._shared_files(), ecs.Volume(name="tmp")],
         )
         main = self._container(
-            definition, name, command=command, environment=environment, stop=stop, cpu=size.cpu, serves=serves
+            definition,
+            name,
+            command=command,
+            environment=environment,
+            stop=stop,
+            cpu=size.cpu,
+            serves=serves,
+            secrets=self._for_migrations() if name == MIGRATE else {},
         )
         if serves:
             first = self._container(
                 definition,
-                "migrate",
+                MIGRATE,
                 command=["python", "-m", "worker", "migrate"],
                 environment={},
                 stop=stop,
                 cpu=None,
                 serves=False,
                 essential=False,
+                secrets=self._for_migrations(),
             )
             # the new version never meets the old schema; two tasks that do it at once wait for each other
             main.add_container_dependencies(
@@ -159,6 +170,22 @@ class Cluster(Construct):
         self._allow(definition, reads, seals=seals)
         return definition
 
+    def _database_secret(self, serves: bool) -> secretsmanager.ISecret:
+        """The user that serves may delete nothing; a job is an operator's act and may need more."""
+        ledger = self._stores.ledger
+        return ledger.application if serves else ledger.owner
+
+    def _for_migrations(self) -> dict[str, ecs.Secret]:
+        """What a migration enters with, given by ECS: it lives for seconds, so nothing rotates meanwhile.
+
+        The task's role, which the serving container shares, cannot read the owner's secret.
+        """
+        ledger = self._stores.ledger
+        return {
+            "OWNER_SECRET": ecs.Secret.from_secrets_manager(ledger.owner),
+            "APPLICATION_SECRET": ecs.Secret.from_secrets_manager(ledger.application),
+        }
+
     def _allow(
         self, definition: ecs.FargateTaskDefinition, reads: Sequence[secretsmanager.ISecret], *, seals: bool
     ) -> None:
@@ -166,15 +193,16 @@ class Cluster(Construct):
         if not isinstance(role, iam.Role):
             raise TypeError("a task definition's role is one of ours")
         stores = self._stores
-        stores.secrets.allow_reading(role, *reads)
-        role.add_to_policy(
-            iam.PolicyStatement(
-                sid="UseKey",
-                # AWS opens secrets, records and tables in the caller's name
-                actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if seals else [])],
-                resources=[self._security.key.key_arn],
+        if reads:
+            stores.secrets.allow_reading(role, *reads)
+            role.add_to_policy(
+                iam.PolicyStatement(
+                    sid="UseKey",
+                    # AWS opens secrets, records and tables in the caller's name
+                    actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if seals else [])],
+                    resources=[self._security.key.key_arn],
+                )
             )
-        )
         stores.files.allow_mounting(role)
         acknowledge(
             definition,
@@ -195,6 +223,7 @@ class Cluster(Construct):
         cpu: int | None,
         serves: bool,
         essential: bool = True,
+        secrets: Mapping[str, ecs.Secret],
     ) -> ecs.ContainerDefinition:
         container = definition.add_container(
             name,
@@ -203,7 +232,8 @@ class Cluster(Construct):
             command=list(command),
             cpu=cpu,
             essential=essential,
-            environment={**self._settings(), **environment},
+            environment={**self._settings(serves or not essential), **environment},
+            secrets=dict(secrets),
             user=_USER,
             readonly_root_filesystem=True,
             # an init process passes SIGTERM on and reaps what the shard processes leave
@@ -221,7 +251,7 @@ class Cluster(Construct):
         )
         return container
 
-    def _settings(self) -> dict[str, str]:
+    def _settings(self, serves: bool) -> dict[str, str]:
         """What every process is told, by the worker's names of its settings."""
         config, stores = self._config, self._stores
         return {
@@ -229,7 +259,7 @@ class Cluster(Construct):
             "AWS_REGION": config.region,
             "STREAM_NAME": config.stream_name,
             "APPLICATION_NAME": config.application_name,
-            "DATABASE_SECRET_ID": stores.ledger.secret.secret_arn,
+            "DATABASE_SECRET_ID": self._database_secret(serves).secret_arn,
             "REDIS_SECRET_ID": stores.projection.secret.secret_arn,
             "IDENTITY_KEYS_SECRET_ID": stores.secrets.identity_keys.secret_arn,
             "DEAD_LETTER_KMS_KEY_ID": self._security.key.key_arn,

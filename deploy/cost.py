@@ -14,7 +14,7 @@ from deploy.choosing import choose
 from deploy.config import ConfigError, EnvConfig, TaskSize
 
 _MILLION, _GB = 1e6, 1e9
-_SECRETS, _ALARMS = 7, 23
+_SECRETS, _ALARMS, _PRODUCT_METRICS = 8, 28, 36
 _WRONG = 2
 
 
@@ -68,12 +68,13 @@ def _standing(config: EnvConfig, *, busy: bool) -> Iterator[Line]:
     )
     yield Line("Load balancer", f"${prices.ALB_HOUR} x {hours} h", prices.ALB_HOUR * hours)
     yield Line(
-        "WAF, key, secrets, alarms, dashboard, Container Insights",
-        f"{_SECRETS} secrets, {_ALARMS} alarms",
+        "WAF, key, secrets, alarms, dashboard, Container Insights, product metrics",
+        f"{_SECRETS} secrets, {_ALARMS} alarms, {_PRODUCT_METRICS} metrics",
         prices.WAF_MONTH
         + prices.KEY_MONTH
         + _SECRETS * prices.SECRET_MONTH
         + _ALARMS * prices.ALARM_MONTH
+        + _PRODUCT_METRICS * prices.METRIC_MONTH
         + prices.DASHBOARD_MONTH
         + prices.CONTAINER_INSIGHTS_MONTH,
     )

@@ -12,7 +12,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from deploy.cluster import Cluster, Stores
+from deploy.cluster import MIGRATE, Cluster, Stores
 from deploy.config import EnvConfig, TaskSize
 
 
@@ -67,7 +67,8 @@ class Jobs(Construct):
                 stop=Duration.seconds(config.stop_seconds),
                 serves=False,
                 reads=[
-                    stores.ledger.secret,
+                    # a migration is given what it enters with
+                    *([] if name == MIGRATE else [stores.ledger.owner]),
                     *([stores.projection.secret] if job.projection else []),
                     *([stores.secrets.identity_keys] if job.identity else []),
                 ],

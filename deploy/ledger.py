@@ -13,6 +13,7 @@ from constructs import Construct
 from deploy.acknowledging import acknowledge
 from deploy.config import EnvConfig
 from deploy.network import Network
+from deploy.rotating.names import APPLICATION_USERS
 from deploy.security import Security
 
 DATABASE = "eduanalytics"
@@ -20,10 +21,11 @@ _USER = "eduanalytics"
 
 
 class Ledger(Construct):
-    """The cluster and its user's secret.
+    """The cluster and the secrets of its two users, with host, port, dbname, username, password and sslmode.
 
     Attributes:
-        secret: `DATABASE_SECRET_ID`, with host, port, dbname, username, password and sslmode.
+        owner: owns the tables: migrations and the operators' jobs.
+        application: `DATABASE_SECRET_ID` of worker and API, who may read and add and delete nothing.
     """
 
     def __init__(
@@ -36,20 +38,7 @@ class Ledger(Construct):
         engine = rds.DatabaseClusterEngine.aurora_postgres(
             version=rds.AuroraPostgresEngineVersion.of(config.aurora_version, "16")
         )
-        user = secretsmanager.Secret(
-            self,
-            "User",
-            description="The ledger's user; Aurora adds host, port and dbname",
-            encryption_key=security.key,
-            generate_secret_string=secretsmanager.SecretStringGenerator(
-                # libpq's field: the server's certificate and name are checked at each connect
-                secret_string_template=f'{{"username":"{_USER}","sslmode":"verify-full"}}',
-                generate_string_key="password",
-                password_length=48,
-                exclude_punctuation=True,
-            ),
-            removal_policy=security.removal,
-        )
+        user = self._user("User", _USER, "The ledger's owner", security)
         self.cluster = rds.DatabaseCluster(
             self,
             "Cluster",
@@ -90,11 +79,32 @@ class Ledger(Construct):
         secret = self.cluster.secret
         if secret is None:
             raise RuntimeError("the cluster was made without a secret")
-        self.secret: secretsmanager.ISecret = secret
+        self.owner: secretsmanager.ISecret = secret
+        serving = self._user(
+            "Application", APPLICATION_USERS[0], "The ledger's user of worker and API", security
+        )
+        # adds host, port and dbname, and makes no user: the migrations do, and from then on the rotation
+        self.application: secretsmanager.ISecret = serving.attach(self.cluster)
         if not config.prod:
             acknowledge(
                 self.cluster, {"RDS10": "a development environment is torn down with one single command"}
             )
+
+    def _user(self, name: str, user: str, description: str, security: Security) -> secretsmanager.Secret:
+        return secretsmanager.Secret(
+            self,
+            name,
+            description=f"{description}; Aurora adds host, port and dbname",
+            encryption_key=security.key,
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                # libpq's field: the server's certificate and name are checked at each connect
+                secret_string_template=f'{{"username":"{user}","sslmode":"verify-full"}}',
+                generate_string_key="password",
+                password_length=48,
+                exclude_punctuation=True,
+            ),
+            removal_policy=security.removal,
+        )
 
     def allow_operators(self, role: iam.IRole, database_user: str) -> None:
         """Entrance with the operator's own identity; the database user must hold `rds_iam`."""

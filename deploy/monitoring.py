@@ -5,6 +5,7 @@ only a living fleet reports: a dead one reports nothing.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -18,13 +19,19 @@ from deploy.api import Api
 from deploy.cluster import Stores
 from deploy.config import EnvConfig
 from deploy.gateway import Gateway
+from deploy.product import counted, worst
 from deploy.rotation import Rotation
 from deploy.security import Security
 from deploy.worker import Worker, iterator_age
 
 _MINUTE = Duration.minutes(1)
 _MORE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
+_WIDTH, _IN_A_ROW = 8, 3
 _LESS = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+
+
+Graph: TypeAlias = tuple[str, list[cloudwatch.IMetric]]
+"""A title and what is drawn under it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,7 @@ class Monitoring(Construct):
         self.alarms: dict[str, cloudwatch.Alarm] = {}
         self._stream_alarms()
         self._service_alarms()
+        self._product_alarms()
         self._edge_alarms()
         self._store_alarms()
         self._rotation_alarms()
@@ -148,6 +156,45 @@ class Monitoring(Construct):
                 runbook="A task runs out of memory",
                 says=f"A {name.lower()} task uses more than 85 % of its memory.",
             )
+
+    def _product_alarms(self) -> None:
+        """What only the product itself knows; whether its tasks live at all, other alarms say."""
+        (halted,) = worst(self._config, "worker", "Halted")
+        (degraded,) = worst(self._config, "worker", "Degraded")
+        (dead_letters,) = counted(self._config, "worker", "DeadLetters")
+        (late,) = worst(self._config, "worker", "ArrivalToProjectedP99")
+        self._alarm(
+            "Halted",
+            halted,
+            threshold=0,
+            runbook="A shard has halted",
+            says="A flood of events that cannot be understood has halted a shard; nothing is lost.",
+            periods=1,
+            of=1,
+        )
+        self._alarm(
+            "DeadLetters",
+            dead_letters,
+            # single ones are a producer's slip and wait for 30 days; this many in each of three minutes are a
+            # producer that has changed its format
+            threshold=10,
+            runbook="Events become dead letters",
+            says="More than 10 events a minute cannot be understood.",
+        )
+        self._alarm(
+            "Degraded",
+            degraded,
+            threshold=0,
+            runbook="A dependency is away",
+            says="A shard waits for a dependency, or goes on without Redis, for three minutes.",
+        )
+        self._alarm(
+            "SlowProjection",
+            late,
+            threshold=10,
+            runbook="Scores are late",
+            says="One batch in a hundred needs more than 10 s from its arrival until its scores are seen.",
+        )
 
     def _edge_alarms(self) -> None:
         gateway, api = self._watched.gateway.api, self._watched.api
@@ -251,7 +298,13 @@ class Monitoring(Construct):
             alarm_rule=cloudwatch.AlarmRule.any_of(
                 *(
                     cloudwatch.AlarmRule.from_alarm(self.alarms[name], cloudwatch.AlarmState.ALARM)
-                    for name in ("IteratorAge", "WorkerTasksMissing", "WriteThrottled")
+                    for name in (
+                        "IteratorAge",
+                        "SlowProjection",
+                        "Halted",
+                        "WorkerTasksMissing",
+                        "WriteThrottled",
+                    )
                 )
             ),
         )
@@ -269,47 +322,105 @@ class Monitoring(Construct):
         )
 
     def _dashboard(self) -> None:
-        watched = self._watched
-        stream, gateway = watched.stores.stream.stream, watched.gateway.api
         dashboard = cloudwatch.Dashboard(
             self, "Dashboard", dashboard_name=f"edu-analytics-{self._config.suffix}"
         )
         dashboard.add_widgets(
             cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(self.alarms.values()), width=24)
         )
-        for row in (
-            (
-                ("How late scores are", [iterator_age(self._config)]),
-                ("Requests", [gateway.metric_count(statistic="Sum", period=_MINUTE)]),
-                (
-                    "Answers, ms",
-                    [gateway.metric_latency(statistic=p, period=_MINUTE) for p in ("p50", "p99")],
-                ),
-            ),
-            (
-                (
-                    "Records in and out",
-                    [
-                        stream.metric_incoming_records(statistic="Sum", period=_MINUTE),
-                        stream.metric_get_records(statistic="Sum", period=_MINUTE),
-                    ],
-                ),
-                (
-                    "Errors",
-                    [
-                        gateway.metric_client_error(period=_MINUTE),
-                        gateway.metric_server_error(period=_MINUTE),
-                    ],
-                ),
-                (
-                    "Processors, %",
-                    [
-                        watched.worker.service.metric_cpu_utilization(label="worker"),
-                        watched.api.service.metric_cpu_utilization(label="api"),
-                    ],
-                ),
-            ),
+        for heading, graphs in (
+            ("Business: what learners and teachers get", self._business()),
+            ("Fleet: how the workers fare", self._fleet()),
+            ("Platform: what AWS sees", self._platform()),
         ):
-            dashboard.add_widgets(
-                *(cloudwatch.GraphWidget(title=title, left=metrics, width=8) for title, metrics in row)
-            )
+            dashboard.add_widgets(cloudwatch.TextWidget(markdown=f"## {heading}", width=24, height=1))
+            widgets = [
+                cloudwatch.GraphWidget(title=title, left=metrics, width=_WIDTH) for title, metrics in graphs
+            ]
+            for at in range(0, len(widgets), _IN_A_ROW):
+                dashboard.add_widgets(*widgets[at : at + _IN_A_ROW])
+
+    def _business(self) -> list[Graph]:
+        config = self._config
+        return [
+            ("Events taken", counted(config, "api", "EventsAccepted", "EventsRejected")),
+            (
+                "Attempts in the ledger",
+                counted(config, "worker", "EventsApplied", "EventsRevised", "EventsErased"),
+            ),
+            (
+                "From the stream to the scores, s",
+                worst(config, "worker", "ArrivalToProjectedP50", "ArrivalToProjectedP99"),
+            ),
+            ("Looks at somebody else's record", counted(config, "api", "DisclosuresRecorded")),
+            ("Answers of GET /metrics and POST /students, s", worst(config, "api", "ReadP99", "IngestP99")),
+            (
+                "Dead letters",
+                counted(
+                    config,
+                    "worker",
+                    "DeadLettersUnreadable",
+                    "DeadLettersTooLarge",
+                    "DeadLettersWrongEnvelope",
+                    "DeadLettersWrongField",
+                    "DeadLettersRefused",
+                ),
+            ),
+        ]
+
+    def _fleet(self) -> list[Graph]:
+        config = self._config
+        return [
+            (
+                "How late the latest shard is, s and ms",
+                [*worst(config, "worker", "IteratorAge"), iterator_age(config)],
+            ),
+            ("Halted, degraded", worst(config, "worker", "Halted", "Degraded")),
+            ("Shards held", counted(config, "worker", "ShardsHeld")),
+            (
+                "Delivered again",
+                counted(config, "worker", "EventsRedelivered", "EventsDuplicate", "EventsSuperseded"),
+            ),
+            ("Healing of the projection", counted(config, "worker", "StatesRebuilt", "Sweeps")),
+            ("Restarts of the daemon", counted(config, "worker", "DaemonRestarts")),
+        ]
+
+    def _platform(self) -> list[Graph]:
+        watched = self._watched
+        stream, gateway = watched.stores.stream.stream, watched.gateway.api
+        return [
+            (
+                "Requests, by the service",
+                counted(self._config, "api", "Requests2xx", "Requests3xx", "Requests4xx", "Requests5xx"),
+            ),
+            (
+                "Requests and errors, by the gateway",
+                [
+                    gateway.metric_count(statistic="Sum", period=_MINUTE),
+                    gateway.metric_client_error(statistic="Sum", period=_MINUTE),
+                    gateway.metric_server_error(statistic="Sum", period=_MINUTE),
+                ],
+            ),
+            (
+                "Answers of the gateway, ms",
+                [gateway.metric_latency(statistic=p, period=_MINUTE) for p in ("p50", "p99")],
+            ),
+            (
+                "Records in and out",
+                [
+                    stream.metric_incoming_records(statistic="Sum", period=_MINUTE),
+                    stream.metric_get_records(statistic="Sum", period=_MINUTE),
+                ],
+            ),
+            (
+                "Processors, %",
+                [
+                    watched.worker.service.metric_cpu_utilization(label="worker"),
+                    watched.api.service.metric_cpu_utilization(label="api"),
+                ],
+            ),
+            (
+                "Ledger, % of what it may take",
+                [watched.stores.ledger.cluster.metric("ACUUtilization", period=_MINUTE)],
+            ),
+        ]

@@ -11,13 +11,12 @@ from constructs import Construct
 from deploy.acknowledging import acknowledge
 from deploy.config import EnvConfig
 from deploy.network import REDIS, Network
+from deploy.rotating.names import REDIS_RIGHTS
 from deploy.secrets import Secrets
 from deploy.security import Security
 
 _USER = "app"
 _PASSWORD_CHARACTERS = 64
-# what the scripts and reads need; CONFIG, KEYS, FLUSHALL and the like are dangerous
-_RIGHTS = "on ~* -@all +@read +@write +@scripting +@connection +@transaction -@dangerous"
 
 
 class Projection(Construct):
@@ -57,7 +56,7 @@ class Projection(Construct):
             engine="redis",
             user_id=f"{name}-{_USER}",
             user_name=_USER,
-            access_string=_RIGHTS,
+            access_string=REDIS_RIGHTS,
             authentication_mode={"Type": "password", "Passwords": [first_password]},
         )
         users = elasticache.CfnUserGroup(

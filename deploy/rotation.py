@@ -1,4 +1,4 @@
-"""Passwords that live for 30 days: two functions inside the network, on the schedule of their secrets."""
+"""Passwords that live for 30 days: three functions inside the network, on the schedule of their secrets."""
 
 import shutil
 from importlib.metadata import distribution
@@ -32,10 +32,11 @@ _NETWORK_INTERFACES = [
 
 
 class Rotation(Construct):
-    """A function a store, and the schedules.
+    """A function a user, and the schedules.
 
     Attributes:
-        functions: by the store whose password they change.
+        functions: by the user whose password they change: the ledger's owner is `Database`.
+        roles: theirs.
     """
 
     def __init__(
@@ -54,14 +55,25 @@ class Rotation(Construct):
         self._security = security
         code = lambda_.Code.from_asset(str(_packed()))
         user_id = stores.projection.user.user_id
+        self.roles: dict[str, iam.Role] = {}
         self.functions = {
-            "Database": self._function("Database", code, "database", stores.ledger.secret, {}),
+            "Database": self._function("Database", code, "database", stores.ledger.owner, {}),
+            "Application": self._function(
+                "Application",
+                code,
+                "application",
+                stores.ledger.application,
+                {"OWNER_SECRET_ID": stores.ledger.owner.secret_arn},
+            ),
             "Redis": self._function(
                 "Redis", code, "redis_user", stores.projection.secret, {"USER_ID": user_id}
             ),
         }
         self._let_it_change_the_user(self.functions["Redis"], user_id)
-        stores.secrets.rotate(stores.ledger.secret, self.functions["Database"])
+        # one user cannot change the other: the owner does
+        stores.secrets.allow_reading(self.roles["Application"], stores.ledger.owner)
+        stores.secrets.rotate(stores.ledger.owner, self.functions["Database"])
+        stores.secrets.rotate(stores.ledger.application, self.functions["Application"])
         stores.secrets.rotate(stores.projection.secret, self.functions["Redis"])
 
     def _function(
@@ -79,6 +91,7 @@ class Rotation(Construct):
             description=f"Rotates the password of the {name.lower()}",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
+        self.roles[name] = role
         role.add_to_policy(
             iam.PolicyStatement(
                 sid="ChangeSecret",

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.aurora.migrations import migrate
+from worker.adapters.aurora.rights import Login
 from worker.adapters.memory import MemoryVault
 from worker.adapters.redis import RedisProjection
 from worker.domain.event import Kind, ScoreEvent, register_of
@@ -23,6 +24,9 @@ from worker.ports import Batch, DeadLetter, Delivered
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 """A Monday noon, the present of every test that needs one."""
+
+APPLICATION = "edu_app_tests"
+"""A user with the rights of worker and API."""
 
 IDENTITY = Identity(Keyring("k1", {"k1": Key(bytes(range(32)), bytes(range(64)))}))
 
@@ -88,7 +92,7 @@ def migrated(stack: Stack) -> str:
     admin = stack.endpoints.database_url
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    migrate(lambda: _with_database(admin, name))
+    migrate(lambda: _with_database(admin, name), login=Login(APPLICATION, "not asked for on this socket"))
     return name
 
 
@@ -106,8 +110,14 @@ def database(stack: Stack, migrated: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def aurora(database: str) -> Iterator[AuroraLedger]:
-    ledger = AuroraLedger(lambda: database, MemoryVault())
+def application(database: str) -> str:
+    """The same database, entered with the rights of worker and API and no more."""
+    return make_conninfo(database, user=APPLICATION)
+
+
+@pytest.fixture
+def aurora(application: str) -> Iterator[AuroraLedger]:
+    ledger = AuroraLedger(lambda: application, MemoryVault())
     yield ledger
     ledger.close()
 

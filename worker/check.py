@@ -179,7 +179,7 @@ API_CHECKS: Sequence[Check] = (
     Check(
         "token keys",
         _token_keys,
-        "check TOKEN_KEYS_URL or TOKEN_KEYS_FILE, PRODUCERS_FILE and the way out to the identity provider",
+        "check TOKEN_KEYS_URL or TOKEN_KEYS_FILE, PRODUCERS and the way out to the identity provider",
     ),
 )
 """Asked besides where the settings are the API's."""

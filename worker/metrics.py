@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 CounterName = Literal[
     "events_read_total",
     "events_total",
+    "dead_letters_total",
     "transactions_total",
     "states_touched_total",
     "states_rebuilt_total",
@@ -48,6 +49,9 @@ class Metric(NamedTuple):
 COUNTERS: Mapping[CounterName, Metric] = {
     "events_read_total": Metric("Events read from the stream; an undecodable record counts as one."),
     "events_total": Metric("Events by how they ended; the sum equals events read.", ("shard", "outcome")),
+    "dead_letters_total": Metric(
+        "Dead letters by reason; the sum equals events dead-lettered.", ("shard", "reason")
+    ),
     "transactions_total": Metric("Ledger transactions committed."),
     "states_touched_total": Metric("States asserted, folded or rebuilt after a transaction."),
     "states_rebuilt_total": Metric("States rebuilt from the ledger instead of folded."),

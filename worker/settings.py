@@ -58,6 +58,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="Secrets Manager id with host, port, dbname, username, password, sslmode"),
     ] = None
+    owner_secret: Annotated[
+        str | None,
+        Meta(description="for `migrate`: the secret of the database's owner as JSON", extra=_SECRET),
+    ] = None
+    application_secret: Annotated[
+        str | None,
+        Meta(
+            description="for `migrate`: the secret, as JSON, of the user that worker and API enter as",
+            extra=_SECRET,
+        ),
+    ] = None
     redis_url: Annotated[str | None, Meta(description="Redis URL; or `REDIS_SECRET_ID`", extra=_SECRET)] = (
         None
     )
@@ -104,6 +115,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     health_host: Annotated[str, Meta(description="address of the health and metrics servers")] = "0.0.0.0"  # noqa: S104
     health_port: Annotated[_Port, Meta(description="`/healthz` and `/readyz`; 0 picks a free port")] = 8080
     metrics_port: Annotated[_Port, Meta(description="Prometheus; 0 picks a free port")] = 9102
+
+    product_metrics_seconds: Annotated[
+        float, Meta(ge=1, le=3_600, description="time between lines of the product's figures in the log")
+    ] = 60.0
 
     worker_id: Annotated[
         str | None, Meta(description="KCL worker id; by default the ECS task id, else generated and kept")
@@ -201,9 +216,11 @@ class ApiSettings(Settings, frozen=True, kw_only=True):
     enrolments: Annotated[
         Literal["claim", "table"], Meta(description="where a teacher's courses come from")
     ] = "claim"
-    producers_file: Annotated[
-        str | None, Meta(description="JSON: realm and sources of each producer's role ARN")
+    producers: Annotated[
+        str | None,
+        Meta(description="JSON: realm and sources of each producer's role ARN; or `PRODUCERS_FILE`"),
     ] = None
+    producers_file: Annotated[str | None, Meta(description="the same as a file")] = None
     gateway_secret: Annotated[
         str | None,
         Meta(description="what the gateway adds to each request; or `GATEWAY_SECRET_ID`", extra=_SECRET),

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from psycopg.conninfo import conninfo_to_dict
+
 from worker.adapters.aurora import migrations
 from worker.adapters.aurora.ledger import AuroraLedger
+from worker.adapters.aurora.rights import Login
 from worker.adapters.redis import RedisProjection
 from worker.adapters.secrets import SecretsManager, keyring, master_key
+from worker.adapters.secrets import conninfo as secret_conninfo
 from worker.adapters.vault import EnvelopeVault, KmsMaster, LocalMaster
 from worker.domain.errors import LedgerUnavailable, PoisonFlood, ProjectionUnavailable, Unavailable
 from worker.domain.identity import Identity
@@ -175,8 +179,17 @@ def edges(settings: Settings) -> "Edges":
 
 
 def migrate(settings: Settings) -> list[str]:
-    """Apply missing migrations; returns their names."""
-    return migrations.migrate(database(settings))
+    """Apply missing migrations, as the owner where one is given; returns their names.
+
+    With `APPLICATION_SECRET` its user gets the rights of worker and API.
+    """
+    owner, application = settings.owner_secret, settings.application_secret
+    conninfo = database(settings) if owner is None else functools.partial(secret_conninfo, owner)
+    login = None
+    if application is not None:
+        parts = conninfo_to_dict(secret_conninfo(application))
+        login = Login(str(parts["user"]), str(parts["password"]))
+    return migrations.migrate(conninfo, login=login)
 
 
 def pending_migrations(settings: Settings) -> list[str]:
@@ -225,6 +238,8 @@ def shard_processor(settings: Settings) -> ShardProcessor:
 
 def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
     """PID 1 of a worker task: supervise the KCL daemon until told to stop; its exit code."""
+    from prometheus_client import CollectorRegistry
+
     from worker.adapters.kinesis import source_prefix
     from worker.adapters.leases import DynamoLeases
     from worker.kcl import watchdog, worker_id
@@ -232,6 +247,7 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
     from worker.kcl.fleet import FleetPatience
     from worker.kcl.restart import RestartPolicy
     from worker.kcl.supervisor import Supervisor, SupervisorConfig
+    from worker.product_metrics import WORKER, Minute, told_each_minute
 
     state_dir = Path(settings.state_dir)
     state_dir.mkdir(parents=True, exist_ok=True)
@@ -259,13 +275,18 @@ def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
         # a look is worth nothing once the next is due
         leases = DynamoLeases(client(settings, "dynamodb", attempts=2, seconds=2), settings.application_name)
         kinesis = client(settings, "kinesis", attempts=1, seconds=5)
-        return Supervisor(
+        registry = CollectorRegistry()
+        supervisor = Supervisor(
             config,
             daemon_properties(settings, own.value),
             command,
             leases,
+            registry=registry,
             ask_stream=lambda: source_prefix(kinesis, settings.stream_name),
-        ).run()
+        )
+        minute = Minute(registry, WORKER, settings.application_name, "worker")
+        with told_each_minute(minute, time.time, settings.product_metrics_seconds):
+            return supervisor.run()
 
 
 def daemon_properties(settings: Settings, worker_id: str) -> "DaemonProperties":

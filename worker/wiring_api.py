@@ -9,7 +9,9 @@ import gc
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -21,7 +23,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from litestar.types import ASGIApp
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY, start_http_server
 
 from worker import logs, wiring
 from worker.adapters.aurora.disclosures import AuroraDisclosures
@@ -40,6 +42,7 @@ from worker.api.tokens import ClaimNames, Doorkeeper, Keys, Producer, TokenPolic
 from worker.api.views import Views
 from worker.domain.errors import Fatal
 from worker.domain.risk import Thresholds
+from worker.product_metrics import API, Minute, told_each_minute
 from worker.settings import ApiSettings, load_api
 from worker.stream.reading import ScoreReader
 
@@ -107,7 +110,11 @@ def service(settings: ApiSettings) -> Service:
     thresholds = Thresholds(
         settings.risk_inactive_days, settings.risk_ewma, settings.risk_trend, settings.risk_percentile
     )
+    closes = ExitStack()
+    minute = Minute(REGISTRY, API, settings.application_name, "api")
+    closes.enter_context(told_each_minute(minute, time.time, settings.product_metrics_seconds))
     watching = wiring.projection(settings, epoch)
+    closes.callback(watching.close)
     producer = wiring.producer(settings)
     prefix = wiring.stream_prefix(settings)
     freshness = Freshness(
@@ -135,7 +142,7 @@ def service(settings: ApiSettings) -> Service:
         signing_in=SigningIn(_provider(settings), _post),
         now=wiring.now,
         class_seconds=settings.class_seconds,
-        close=watching.close,
+        close=closes.close,
     )
 
 
@@ -143,7 +150,7 @@ def doorkeeper(settings: ApiSettings) -> Doorkeeper:
     """Who checks identities.
 
     Raises:
-        Fatal: the producers' file cannot be read.
+        Fatal: who may produce cannot be read.
     """
     policy = TokenPolicy(
         settings.token_issuer,
@@ -163,7 +170,7 @@ def doorkeeper(settings: ApiSettings) -> Doorkeeper:
     return Doorkeeper(
         policy,
         Keys(_keys(settings)),
-        producers=_producers(settings.producers_file),
+        producers=_producers(settings),
         gateway_secret=secret,
         enrolled=_enrolled(settings) if settings.enrolments == "table" else None,
     )
@@ -251,11 +258,16 @@ def _keys(settings: ApiSettings) -> Callable[[], Mapping[str, Any]]:
     return fetch
 
 
-def _producers(file: str | None) -> Mapping[str, Producer]:
-    if file is None:
-        return {}
+def _producers(settings: ApiSettings) -> Mapping[str, Producer]:
+    if settings.producers is not None and settings.producers_file is not None:
+        msg = "set PRODUCERS or PRODUCERS_FILE, not both"
+        raise Fatal(msg)
     try:
-        return msgspec.json.decode(Path(file).read_bytes(), type=dict[str, Producer])
-    except (OSError, msgspec.DecodeError) as error:
-        msg = f"PRODUCERS_FILE cannot be read ({type(error).__name__}); see docs/api.md"
+        if settings.producers_file is not None:
+            text = Path(settings.producers_file).read_text()
+        else:
+            text = settings.producers or "{}"
+        return msgspec.json.decode(text, type=dict[str, Producer])
+    except (OSError, ValueError) as error:
+        msg = f"PRODUCERS or PRODUCERS_FILE cannot be read ({type(error).__name__}); see docs/api.md"
         raise Fatal(msg) from None

@@ -1,8 +1,8 @@
-"""The ledger's password: one user, changed in place.
+"""The password of the ledger's owner: one user, changed in place.
 
-Open connections live on. A connect in the second between the change and the last step is refused and tried
-again by the worker, which reads the secret anew; two alternating users would spare that second and double
-every grant.
+Open connections live on. A connect in the second between the change and the last step is refused; the owner
+serves nobody, so only a migration or a job could meet that second, and is started again. The user that serves
+is rotated by `application.py`, without such a second.
 """
 
 import base64
@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from deploy.rotating.steps import RotationError, Secret, rotate
+from deploy.rotating.steps import RotationError, Secret, rotate, with_new_password
 
 _AUTHORITIES = "/etc/pki/tls/cert.pem"
 """Where Lambda's runtimes keep the authorities they trust, those of RDS included."""
@@ -55,7 +55,7 @@ def verifier(password: str) -> str:
 
 
 class Database:
-    """The user in PostgreSQL.
+    """The owner in PostgreSQL, who changes the own password.
 
     Args:
         connect: opens a connection with a secret's user and password, or raises.
@@ -63,6 +63,9 @@ class Database:
 
     def __init__(self, connect: Callable[[Secret], Any]) -> None:
         self._connect = connect
+
+    def renew(self, current: Secret) -> Secret:
+        return with_new_password(current)
 
     def set(self, current: Secret, pending: Secret) -> None:
         if self._opens(pending):

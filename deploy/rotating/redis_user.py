@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from deploy.rotating.steps import RotationError, Secret, rotate
+from deploy.rotating.steps import RotationError, Secret, rotate, with_new_password
 
 _SECONDS = 5.0
 _ACTIVE = "active"
@@ -41,6 +41,9 @@ class RedisUser:
         self._user_id = user_id
         self._sleep = sleep
         self._patience = patience
+
+    def renew(self, current: Secret) -> Secret:
+        return with_new_password(current)
 
     def set(self, current: Secret, pending: Secret) -> None:
         self._settle()

@@ -23,6 +23,9 @@ class RotationError(Exception):
 class Target(Protocol):
     """What the password opens."""
 
+    def renew(self, current: Secret) -> Secret:
+        """What the pending secret shall be."""
+
     def set(self, current: Secret, pending: Secret) -> None:
         """Make the pending password valid; may be called again."""
 
@@ -33,6 +36,11 @@ class Target(Protocol):
 def new_password() -> str:
     """Letters and digits, which need no quoting in a URL, in SQL or in JSON."""
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(PASSWORD_CHARACTERS))
+
+
+def with_new_password(current: Secret) -> Secret:
+    """The same secret with another password."""
+    return {**current, "password": new_password()}
 
 
 def rotate(event: Mapping[str, str], client: Any, target: Target) -> None:
@@ -55,22 +63,22 @@ def rotate(event: Mapping[str, str], client: Any, target: Target) -> None:
     if PENDING not in stages[token]:
         raise RotationError("this version of the secret is not the pending one")
     if step == "createSecret":
-        _create(client, secret_id, token)
+        _create(client, secret_id, token, target)
     elif step == "setSecret":
-        target.set(_read(client, secret_id, CURRENT), _read(client, secret_id, PENDING, token))
+        target.set(read(client, secret_id, CURRENT), read(client, secret_id, PENDING, token))
     elif step == "testSecret":
-        target.test(_read(client, secret_id, PENDING, token))
+        target.test(read(client, secret_id, PENDING, token))
     elif step == "finishSecret":
         _finish(client, secret_id, token, stages)
     else:
         raise RotationError("Secrets Manager asked for a step that rotation does not have")
 
 
-def _create(client: Any, secret_id: str, token: str) -> None:
+def _create(client: Any, secret_id: str, token: str, target: Target) -> None:
     try:
-        _read(client, secret_id, PENDING, token)
+        read(client, secret_id, PENDING, token)
     except client.exceptions.ResourceNotFoundException:
-        pending = {**_read(client, secret_id, CURRENT), "password": new_password()}
+        pending = target.renew(read(client, secret_id, CURRENT))
         client.put_secret_value(
             SecretId=secret_id,
             ClientRequestToken=token,
@@ -86,7 +94,8 @@ def _finish(client: Any, secret_id: str, token: str, stages: Mapping[str, list[s
     )
 
 
-def _read(client: Any, secret_id: str, stage: str, token: str | None = None) -> Secret:
+def read(client: Any, secret_id: str, stage: str, token: str | None = None) -> Secret:
+    """A version of a secret."""
     version = {} if token is None else {"VersionId": token}
     answer = client.get_secret_value(SecretId=secret_id, VersionStage=stage, **version)
     found: Secret = json.loads(answer["SecretString"])

@@ -107,10 +107,11 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         )
         return
     database: str = request.getfixturevalue("database")
+    application: str = request.getfixturevalue("application")
     made: list[AuroraDisclosures] = []
 
     def make() -> AuroraDisclosures:
-        made.append(AuroraDisclosures(lambda: database))
+        made.append(AuroraDisclosures(lambda: application))
         return made[-1]
 
     def tamper(crime: str) -> None:
@@ -187,8 +188,10 @@ def test_tampering_is_found(world: World, crime: str) -> None:
     assert list(world.log.broken()) != []
 
 
-def test_a_commit_in_doubt_begins_a_chain_and_the_old_one_is_still_anchored(database: str) -> None:
-    log = AuroraDisclosures(lambda: database)
+def test_a_commit_in_doubt_begins_a_chain_and_the_old_one_is_still_anchored(
+    database: str, application: str
+) -> None:
+    log = AuroraDisclosures(lambda: application)
     try:
         log.record([seen(), seen(minute=1)])
         with psycopg.connect(database, autocommit=True) as admin:
@@ -208,8 +211,8 @@ def test_a_commit_in_doubt_begins_a_chain_and_the_old_one_is_still_anchored(data
         log.close()
 
 
-def test_a_connection_that_the_server_ended_costs_no_answer(database: str) -> None:
-    log = AuroraDisclosures(lambda: database)
+def test_a_connection_that_the_server_ended_costs_no_answer(database: str, application: str) -> None:
+    log = AuroraDisclosures(lambda: application)
     try:
         for _ in range(2):
             log.record([seen()])

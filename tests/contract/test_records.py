@@ -69,8 +69,9 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield World(ledger, MemoryRecords(ledger), None)
         return
     database: str = request.getfixturevalue("database")
+    application: str = request.getfixturevalue("application")
     aurora: AuroraLedger = request.getfixturevalue("aurora")
-    records = AuroraRecords(lambda: database)
+    records = AuroraRecords(lambda: application)
 
     def execute(statement: str, values: dict[str, object]) -> None:
         with psycopg.connect(database, autocommit=True) as connection:
@@ -271,8 +272,8 @@ def test_counters_and_dead_letters_add_up(world: World) -> None:
 
 def test_the_turn_is_had_by_one(world: World, request: pytest.FixtureRequest) -> None:
     if isinstance(world.records, AuroraRecords):
-        database: str = request.getfixturevalue("database")
-        other: Records = AuroraRecords(lambda: database)
+        application: str = request.getfixturevalue("application")
+        other: Records = AuroraRecords(lambda: application)
     else:
         other = world.records
     try:

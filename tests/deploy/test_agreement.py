@@ -1,10 +1,13 @@
 """Platform and product, which import nothing of each other, mean the same by the same words."""
 
+import json
 import re
 import string
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,16 +17,20 @@ from deploy import local
 from deploy.api import CALLER_HEADER, SECRET_HEADER
 from deploy.config import GIVE_BACK_SECONDS, LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS
 from deploy.people import ROLES
+from deploy.rotating import names
 from tests.deploy.synthesis import Synthesis, synthesis
-from worker import cli
+from worker import cli, product_metrics
+from worker.adapters.aurora import rights
+from worker.adapters.aurora.statements import statements
 from worker.api import tokens
 from worker.api.access import Role
 from worker.kcl.supervisor import SupervisorConfig
 from worker.local.platform import PLATFORM
 from worker.settings import ApiSettings, Settings, load, load_api, variable
+from worker.wiring_api import doorkeeper
 
-NOT_OURS = {"HOME", "MALLOC_ARENA_MAX", "PGSSLROOTCERT", "PRODUCERS"}
-"""Variables that the system, glibc, libpq and the api's start line read."""
+NOT_OURS = {"HOME", "MALLOC_ARENA_MAX", "PGSSLROOTCERT"}
+"""Variables that the system, glibc and libpq read."""
 
 
 def _told(platform: Synthesis, name: str) -> dict[str, str]:
@@ -51,6 +58,13 @@ def test_nobody_is_told_what_they_do_not_know(anywhere: Synthesis, name: str, fo
     assert set(anywhere.environment(name)) - known <= NOT_OURS
 
 
+def test_the_api_believes_the_producers_of_the_platform() -> None:
+    told = _told(synthesis("other"), "api") | {"GATEWAY_SECRET_ID": "", "GATEWAY_SECRET": "word"}
+    arn = "arn:aws:iam::111122223333:role/lms"
+    caller = doorkeeper(load_api(told)).by_gateway([arn], ["word"])
+    assert (caller.realm, caller.sources) == ("north", frozenset(("lms",)))
+
+
 def test_the_gateway_and_the_service_name_headers_alike() -> None:
     assert (CALLER_HEADER, SECRET_HEADER) == (tokens.CALLER_HEADER, tokens.SECRET_HEADER)
 
@@ -65,6 +79,64 @@ def test_the_time_of_a_stop_is_the_supervisors() -> None:
     assert fields["give_back_seconds"] == GIVE_BACK_SECONDS
     assert SupervisorConfig.stop_margin_seconds == SUPERVISOR_MARGIN_SECONDS
     assert SupervisorConfig.leave_seconds == LEAVE_SECONDS
+
+
+def test_the_role_and_its_users_are_called_alike() -> None:
+    assert names.APPLICATION_ROLE == rights.ROLE
+    assert names.APPLICATION_ROLE in statements("rights")["role"].decode()
+
+
+def test_migrations_are_given_what_they_read(anywhere: Synthesis) -> None:
+    known = {variable(field.name) for field in msgspec.structs.fields(Settings)}
+    for task in anywhere.properties("AWS::ECS::TaskDefinition"):
+        for container in task["ContainerDefinitions"]:
+            given = {secret["Name"] for secret in container.get("Secrets", ())}
+            assert given <= known
+            assert not given or given == {"OWNER_SECRET", "APPLICATION_SECRET"}
+
+
+def _product_metrics(value: Any) -> Iterator[tuple[str, str, str]]:
+    """(namespace, service, name) of every metric of the product in alarms and graphs."""
+    if isinstance(value, dict):
+        dimensions = {one["Name"]: one["Value"] for one in value.get("Dimensions", ()) if "Name" in one}
+        if "service" in dimensions:
+            yield value["Namespace"], dimensions["service"], value["MetricName"]
+        for inner in value.values():
+            yield from _product_metrics(inner)
+    elif isinstance(value, list):
+        if len(value) > 4 and value[2] == "service":
+            yield value[0], value[3], value[1]
+        for inner in value:
+            yield from _product_metrics(inner)
+
+
+def test_alarms_and_graphs_show_what_the_product_tells(anywhere: Synthesis) -> None:
+    body = anywhere.only("AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Join"][1]
+    drawn = json.loads("".join(piece if isinstance(piece, str) else "filled-in" for piece in body))
+    alarms = [
+        found
+        for alarm in anywhere.properties("AWS::CloudWatch::Alarm")
+        for found in _product_metrics({**alarm, "Dimensions": alarm.get("Dimensions", [])})
+    ]
+    assert {name for _, _, name in alarms} == {
+        "Halted",
+        "Degraded",
+        "DeadLetters",
+        "ArrivalToProjectedP99",
+    }
+    used = {*alarms, *_product_metrics(drawn)}
+    told = {
+        (anywhere.environment(service)["APPLICATION_NAME"], service, figure.name)
+        for service, figures in (("worker", product_metrics.WORKER), ("api", product_metrics.API))
+        for figure in figures
+    }
+    assert used <= told
+    # what nobody looks at need not be told; the total of what was read is there to compare by hand
+    assert {name for _, _, name in told - used} == {"EventsRead"}
+
+
+def test_the_dimension_is_the_products() -> None:
+    assert product_metrics.DIMENSION == "service"
 
 
 def test_the_local_stack_is_made_from_the_template(anywhere: Synthesis) -> None:

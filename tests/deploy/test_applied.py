@@ -245,7 +245,7 @@ def test_the_files(account: Account) -> None:
     assert point["RootDirectory"]["CreationInfo"]["Permissions"] == "750"
 
 
-def test_every_secret_is_under_the_key_and_the_two_passwords_rotate(account: Account) -> None:
+def test_every_secret_is_under_the_key_and_every_password_rotates(account: Account) -> None:
     secrets = account.client("secretsmanager")
     rotated = 0
     for arn in account.refs("AWS::SecretsManager::Secret"):
@@ -255,7 +255,7 @@ def test_every_secret_is_under_the_key_and_the_two_passwords_rotate(account: Acc
             rotated += 1
             assert told["RotationRules"] == {"AutomaticallyAfterDays": 30}
             assert told["RotationLambdaARN"].startswith("arn:aws:lambda:")
-    assert rotated == 2
+    assert rotated == 3
 
 
 def test_the_worker_can_read_its_secrets(account: Account) -> None:
@@ -419,7 +419,7 @@ def test_alarms_reach_an_encrypted_topic(account: Account) -> None:
 
 def test_the_rotation_runs_in_the_private_network(account: Account) -> None:
     functions = account.client("lambda").list_functions()["Functions"]
-    assert len(functions) == 2
+    assert len(functions) == 3
     for function in functions:
         assert function["KMSKeyArn"] == account.key
         assert function["Runtime"].startswith("python3.")

@@ -158,7 +158,7 @@ def test_a_dead_fleet_is_late(anywhere: Synthesis) -> None:
     (alarm,) = (
         a
         for a in anywhere.properties("AWS::CloudWatch::Alarm")
-        if a["AlarmDescription"].endswith("Runbook: Scores are late")
+        if a["AlarmDescription"].endswith("or no worker reports at all. Runbook: Scores are late")
     )
     assert alarm["TreatMissingData"] == "breaching"
 

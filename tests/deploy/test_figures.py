@@ -132,20 +132,24 @@ def test_files(platform: Synthesis) -> None:
         assert mounts["/mnt/efs"] == "files"
 
 
-def test_database_secret_has_what_the_worker_reads(platform: Synthesis) -> None:
-    (user,) = (
-        s["GenerateSecretString"]
-        for s in platform.properties("AWS::SecretsManager::Secret")
-        if "SecretStringTemplate" in s.get("GenerateSecretString", {})
-    )
+@pytest.mark.parametrize(
+    ("process", "user"),
+    [
+        ("worker", "edu_app_a"),
+        ("api", "edu_app_a"),
+        ("migrate", "eduanalytics"),
+        ("rebuild", "eduanalytics"),
+    ],
+)
+def test_each_process_enters_the_ledger_as_its_user(platform: Synthesis, process: str, user: str) -> None:
+    attachment = platform.template["Resources"][platform.environment(process)["DATABASE_SECRET_ID"]["Ref"]]
     # host, port and dbname come with the attachment
-    assert json.loads(user["SecretStringTemplate"]) == {"username": "eduanalytics", "sslmode": "verify-full"}
-    assert user["GenerateStringKey"] == "password"
-    attachment = platform.only("AWS::SecretsManager::SecretTargetAttachment")
-    assert attachment["TargetType"] == "AWS::RDS::DBCluster"
-    assert platform.environment("worker")["DATABASE_SECRET_ID"] == {
-        "Ref": platform.id_of("AWS::SecretsManager::SecretTargetAttachment")
-    }
+    assert attachment["Type"] == "AWS::SecretsManager::SecretTargetAttachment"
+    assert attachment["Properties"]["TargetType"] == "AWS::RDS::DBCluster"
+    secret = platform.template["Resources"][attachment["Properties"]["SecretId"]["Ref"]]["Properties"]
+    made = secret["GenerateSecretString"]
+    assert json.loads(made["SecretStringTemplate"]) == {"username": user, "sslmode": "verify-full"}
+    assert made["GenerateStringKey"] == "password"
 
 
 def _document(platform: Synthesis, secret_id: dict[str, str], generated: str) -> Any:

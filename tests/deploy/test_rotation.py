@@ -27,12 +27,13 @@ COMMON = {
 }
 
 
-def test_both_passwords_live_for_30_days(anywhere: Synthesis) -> None:
+def test_every_password_lives_for_30_days(anywhere: Synthesis) -> None:
     schedules = {
         s["SecretId"]["Ref"]: s for s in anywhere.properties("AWS::SecretsManager::RotationSchedule")
     }
     told = anywhere.environment("worker")
-    assert set(schedules) == {told["DATABASE_SECRET_ID"]["Ref"], told["REDIS_SECRET_ID"]["Ref"]}
+    owner = anywhere.environment("migrate")["DATABASE_SECRET_ID"]["Ref"]
+    assert set(schedules) == {told["DATABASE_SECRET_ID"]["Ref"], told["REDIS_SECRET_ID"]["Ref"], owner}
     for schedule in schedules.values():
         assert schedule["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
         # a deployment changes no password
@@ -41,7 +42,7 @@ def test_both_passwords_live_for_30_days(anywhere: Synthesis) -> None:
 
 def test_only_the_secrets_schedule_calls_the_function(anywhere: Synthesis) -> None:
     permissions = anywhere.properties("AWS::Lambda::Permission")
-    assert len(permissions) == 2
+    assert len(permissions) == 3
     for permission in permissions:
         assert permission["Principal"] == "secretsmanager.amazonaws.com"
         assert "Ref" in permission["SourceArn"]
@@ -55,7 +56,11 @@ def test_the_keyring_is_never_rotated(anywhere: Synthesis) -> None:
 
 @pytest.mark.parametrize(
     ("module", "more"),
-    [("database", set()), ("redis_user", {"elasticache:DescribeUsers", "elasticache:ModifyUser"})],
+    [
+        ("database", set()),
+        ("application", set()),
+        ("redis_user", {"elasticache:DescribeUsers", "elasticache:ModifyUser"}),
+    ],
 )
 def test_each_function_may_do_exactly_this(anywhere: Synthesis, module: str, more: set[str]) -> None:
     (function,) = (
@@ -70,6 +75,15 @@ def test_each_function_may_do_exactly_this(anywhere: Synthesis, module: str, mor
     assert function["KmsKeyArn"] == {"Fn::GetAtt": [anywhere.id_of("AWS::KMS::Key"), "Arn"]}
 
 
+def test_the_owner_changes_the_users_that_take_turns(anywhere: Synthesis) -> None:
+    (function,) = (f for f in anywhere.properties("AWS::Lambda::Function") if "application" in f["Handler"])
+    owner = anywhere.environment("migrate")["DATABASE_SECRET_ID"]
+    assert function["Environment"]["Variables"] == {"OWNER_SECRET_ID": owner}
+    statements = anywhere.statements(function["Role"]["Fn::GetAtt"][0])
+    (read,) = (s for s in statements if s["Action"] == "secretsmanager:GetSecretValue")
+    assert read["Resource"] == owner
+
+
 def test_what_is_packed_runs_alone(platform: Synthesis, tmp_path: Path) -> None:
     assets = json.loads(
         platform.template_file.with_name(f"EduAnalytics-{platform.config.suffix}.assets.json").read_text()
@@ -79,7 +93,7 @@ def test_what_is_packed_runs_alone(platform: Synthesis, tmp_path: Path) -> None:
         for file in assets["files"].values()
         if file["source"]["packaging"] == "zip"
     )
-    imports = "import deploy.rotating.database, deploy.rotating.redis_user, pg8000.native"
+    imports = "import deploy.rotating.application, deploy.rotating.redis_user, pg8000.native"
     subprocess.run(
         # isolated, without this machine's packages: the driver and all it needs are in the folder
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {imports}"],

@@ -168,8 +168,8 @@ def test_containers_are_closed(anywhere: Synthesis) -> None:
             assert container["ReadonlyRootFilesystem"] is True
             assert container["User"] == "1000:1000"
             assert container["LinuxParameters"]["InitProcessEnabled"] is True
-            # what ECS injects is frozen at the start and would not outlive a rotation
-            assert "Secrets" not in container
+            # what ECS injects is frozen at the start and would not outlive a rotation; a migration does not
+            assert ("Secrets" in container) == (container["Name"] == "migrate")
             assert not any(m["ContainerPort"] == 9102 for m in container.get("PortMappings", ()))
     for service in anywhere.properties("AWS::ECS::Service"):
         assert service["EnableExecuteCommand"] is False

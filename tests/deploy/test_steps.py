@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from deploy.rotating.redis_user import RedisUser
-from deploy.rotating.steps import PASSWORD_CHARACTERS, RotationError, Secret, new_password, rotate
+from deploy.rotating.steps import (
+    PASSWORD_CHARACTERS,
+    RotationError,
+    Secret,
+    new_password,
+    rotate,
+    with_new_password,
+)
 from tests.deploy.vault import CURRENT, PENDING, PREVIOUS, STEPS, OneSecret
 
 FIRST = {"username": "app", "password": "old", "host": "h", "dbname": "d", "port": 1}
@@ -17,6 +24,9 @@ class Door:
     def __init__(self) -> None:
         self.opens = {"old"}
         self.tested: list[str] = []
+
+    def renew(self, current: Secret) -> Secret:
+        return with_new_password(current)
 
     def set(self, current: Secret, pending: Secret) -> None:
         assert current["password"] in self.opens

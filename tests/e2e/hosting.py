@@ -42,6 +42,7 @@ class Hosting:
             "IDENTITY_KEYS_SECRET_ID": Path(environment["IDENTITY_KEYS_FILE"]).read_text(),
             "GATEWAY_SECRET_ID": "the word of the gateway",
         }
+        self._owner = secrets["DATABASE_SECRET_ID"]
         client = aws_client("secretsmanager", endpoints.aws_endpoint_url)
         for name, text in secrets.items():
             client.create_secret(Name=name, SecretString=text)
@@ -55,6 +56,7 @@ class Hosting:
             "MODE": "aws",
             "AWS_ACCESS_KEY_ID": task,
             "DEAD_LETTER_KMS_KEY_ID": self._key,
+            **({"OWNER_SECRET": self._owner} if task == "migrate" else {}),
         }
 
     def problems(self, task: str, calls: set[Call]) -> list[str]:

@@ -16,17 +16,22 @@ from pg8000.native import Connection
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from deploy.rotating.application import Application
 from deploy.rotating.database import Database
+from deploy.rotating.names import APPLICATION_ROLE, APPLICATION_USERS
 from deploy.rotating.redis_user import RedisUser, authenticate
 from deploy.rotating.steps import RotationError, Secret, rotate
 from tests.deploy.vault import CURRENT, PREVIOUS, STEPS, OneSecret
 from worker.adapters.aurora.connection import Session
+from worker.adapters.aurora.migrations import migrate
+from worker.adapters.aurora.rights import Login
 from worker.adapters.redis import RedisProjection
-from worker.adapters.secrets import SecretsManager
+from worker.adapters.secrets import SecretsManager, conninfo
 from worker.domain.errors import LedgerUnavailable, ProjectionUnavailable
 from worker.local.stack import Stack
 
 ROLE = "rotated_by_function"
+OWNER = "owner_without_superpowers"
 
 
 class Reading:
@@ -35,8 +40,8 @@ class Reading:
     def __init__(self, vault: OneSecret) -> None:
         self._vault = vault
 
-    def get_secret_value(self, SecretId: str) -> dict[str, str]:
-        return {"SecretString": json.dumps(self._vault.at(CURRENT))}
+    def get_secret_value(self, SecretId: str, VersionStage: str) -> dict[str, str]:
+        return {"SecretString": json.dumps(self._vault.at(VersionStage))}
 
 
 @pytest.fixture
@@ -72,10 +77,10 @@ def through_the_socket(secret: Secret) -> Connection:
 def test_the_ledger_is_open_through_a_rotation(database_secret: Secret) -> None:
     vault = OneSecret(database_secret)
 
-    def conninfo() -> str:
+    def current() -> str:
         return SecretsManager(Reading(vault), LedgerUnavailable).database("s")
 
-    with closing(Session(conninfo, prepare=None)) as living:
+    with closing(Session(current, prepare=None)) as living:
         for token in ("second", "third"):
             vault.begin(token)
             for step in STEPS:
@@ -83,10 +88,10 @@ def test_the_ledger_is_open_through_a_rotation(database_secret: Secret) -> None:
                     rotate(vault.event(token, step), vault, Database(through_the_socket))
                 with living.connection() as connection:
                     connection.execute("SELECT 1")
-            with closing(Session(conninfo, prepare=None)) as fresh, fresh.connection() as connection:
+            with closing(Session(current, prepare=None)) as fresh, fresh.connection() as connection:
                 connection.execute("SELECT 1")
     with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(make_conninfo(conninfo(), password="first"))
+        psycopg.connect(make_conninfo(current(), password="first"))
 
 
 def test_the_ledgers_refusal_ends_the_rotation(database_secret: Secret) -> None:
@@ -97,6 +102,79 @@ def test_the_ledgers_refusal_ends_the_rotation(database_secret: Secret) -> None:
         with pytest.raises(Exception, match=r"28P01|network error"):
             rotate(vault.event("second", step), vault, Database(through_the_socket))
     assert vault.at(CURRENT)["password"] == "not the password"
+
+
+@pytest.fixture
+def owner_secret(stack: Stack) -> Iterator[Secret]:
+    """A database of its own, migrated by an owner who is no superuser, as Aurora's is none."""
+    parts = conninfo_to_dict(stack.endpoints.database_url)
+    with psycopg.connect(stack.endpoints.database_url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE".encode())
+        if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", (APPLICATION_ROLE,)).rowcount:
+            # another test's owner has made it, and only who made it could lend it
+            admin.execute(f"GRANT {APPLICATION_ROLE} TO {OWNER} WITH ADMIN OPTION".encode())
+        admin.execute(f"CREATE DATABASE {OWNER} OWNER {OWNER}".encode())
+        yield {
+            "username": OWNER,
+            "password": "",
+            "host": parts["host"],
+            "port": parts.get("port", 5432),
+            "dbname": OWNER,
+            "sslmode": "disable",
+        }
+        admin.execute(f"DROP DATABASE {OWNER} WITH (FORCE)".encode())
+        for role in APPLICATION_USERS:
+            admin.execute(f"DROP ROLE IF EXISTS {role}".encode())
+        # what it has made stays with the server
+        admin.execute(f"REASSIGN OWNED BY {OWNER} TO CURRENT_USER".encode())
+        admin.execute(f"DROP OWNED BY {OWNER}".encode())
+        admin.execute(f"DROP ROLE {OWNER}".encode())
+
+
+def test_two_users_take_turns_and_the_one_before_stays_good(stack: Stack, owner_secret: Secret) -> None:
+    first = {**owner_secret, "username": APPLICATION_USERS[0], "password": "first"}
+    migrate(lambda: conninfo(json.dumps(owner_secret)), login=Login(first["username"], first["password"]))
+    stack.postgres.demand_password(APPLICATION_USERS[0])
+    vault = OneSecret(first)
+    target = Application(through_the_socket, lambda: owner_secret)
+    for token in ("second", "third"):
+        vault.begin(token)
+        for step in STEPS:
+            for _ in range(2):
+                rotate(vault.event(token, step), vault, target)
+            psycopg.connect(conninfo(json.dumps(vault.at(CURRENT)))).close()
+        psycopg.connect(conninfo(json.dumps(vault.at(PREVIOUS)))).close()
+    assert [vault.at(stage)["username"] for stage in (PREVIOUS, CURRENT)] == list(APPLICATION_USERS)[::-1]
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(conninfo(json.dumps(first)))
+
+
+@pytest.mark.parametrize(
+    ("current", "pending", "owner"),
+    [
+        ({"username": "postgres"}, {}, {}),
+        ({}, {"username": "postgres"}, {}),
+        ({}, {"username": APPLICATION_USERS[0]}, {}),
+        ({}, {"host": "elsewhere"}, {}),
+        ({}, {}, {"dbname": "another"}),
+    ],
+)
+def test_a_rotation_touches_no_other_user_or_database(
+    current: Secret, pending: Secret, owner: Secret
+) -> None:
+    usual = {"host": "h", "dbname": "d", "password": "p"}
+
+    def connect(_: Secret) -> Any:
+        pytest.fail("it went on to the database")
+
+    target = Application(connect, lambda: {**usual, "username": "owner", **owner})
+    given = {**usual, "username": APPLICATION_USERS[0], **current}
+
+    def begin() -> None:
+        target.set(given, {**target.renew(given), **pending})
+
+    with pytest.raises(RotationError):
+        begin()
 
 
 class Valkey:

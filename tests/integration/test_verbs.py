@@ -55,6 +55,7 @@ def test_check_looks_at_the_api_where_its_settings_are_given(
     for wrong in (
         {"TOKEN_KEYS_FILE": str(tmp_path / "nowhere.json")},
         {"PRODUCERS_FILE": str(tmp_path / "producers.json")},
+        {"PRODUCERS": '{"arn:aws:iam::111122223333:role/lms": {}}'},
     ):
         done = run("check", {**environment, **wrong})
         assert done.returncode == 1

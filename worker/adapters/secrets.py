@@ -17,6 +17,7 @@ from worker.domain.errors import Fatal, Unavailable
 from worker.domain.identity import Keyring
 
 _MASTER_BYTES = 32
+_CURRENT = "AWSCURRENT"  # the default, said aloud because not every emulator knows it
 
 
 class SecretsManager:
@@ -38,18 +39,36 @@ class SecretsManager:
             Unavailable: Secrets Manager did not give it; a wrong id looks the same and is reported the same.
         """
         try:
-            value: str = self._client.get_secret_value(SecretId=secret_id)["SecretString"]
+            value: str = self._client.get_secret_value(SecretId=secret_id, VersionStage=_CURRENT)[
+                "SecretString"
+            ]
         except (BotoCoreError, ClientError) as error:
             msg = f"Secrets Manager did not give {secret_id} ({type(error).__name__})"
             raise self._unavailable(msg) from None
         return value
 
     def database(self, secret_id: str) -> str:
-        """A connection string from the fields RDS keeps: host, port, dbname, username, password.
+        """A connection string from a secret, see `conninfo`."""
+        return conninfo(self.text(secret_id))
 
-        A field `sslmode` of libpq's values may be added; without it the connection is encrypted or refused.
-        """
+    def redis(self, secret_id: str) -> str:
+        """A URL from host, port, username, password and tls."""
         secret = orjson.loads(self.text(secret_id))
+        scheme = "rediss" if secret.get("tls", True) else "redis"
+        user, password = quote(secret.get("username", ""), ""), quote(secret.get("password", ""), "")
+        return f"{scheme}://{user}:{password}@{secret['host']}:{secret.get('port', 6379)}/0"
+
+
+def conninfo(text: str) -> str:
+    """A connection string from the fields RDS keeps: host, port, dbname, username, password.
+
+    A field `sslmode` of libpq's values may be added; without it the connection is encrypted or refused.
+
+    Raises:
+        Fatal: the text is not such a secret; says nothing of its content.
+    """
+    try:
+        secret = orjson.loads(text)
         return make_conninfo(
             host=secret["host"],
             port=secret.get("port", 5432),
@@ -58,13 +77,9 @@ class SecretsManager:
             password=secret["password"],
             sslmode=secret.get("sslmode", "require"),
         )
-
-    def redis(self, secret_id: str) -> str:
-        """A URL from host, port, username, password and tls."""
-        secret = orjson.loads(self.text(secret_id))
-        scheme = "rediss" if secret.get("tls", True) else "redis"
-        user, password = quote(secret.get("username", ""), ""), quote(secret.get("password", ""), "")
-        return f"{scheme}://{user}:{password}@{secret['host']}:{secret.get('port', 6379)}/0"
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"a database secret cannot be read ({type(error).__name__}): it is JSON of host, dbname, ..."
+        raise Fatal(msg) from None
 
 
 def keyring(text: str) -> Keyring:

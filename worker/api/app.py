@@ -13,27 +13,22 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, Message, Receive, Send
-from prometheus_client import Counter, Histogram
 
 from worker import __version__
 from worker.api import problems
 from worker.api.bodies import MOST_BYTES
+from worker.api.counting import REQUEST_SECONDS, REQUESTS
 from worker.api.page import SECURITY_HEADERS
 from worker.api.pages import PAGES
 from worker.api.routes import ROUTES
 from worker.api.service import Service
 from worker.domain.errors import Unavailable
-from worker.metrics import SECONDS
 
 _EVERYWHERE = [
     (name.lower().encode(), value.encode())
     for name, value in SECURITY_HEADERS.items()
     if name in ("X-Content-Type-Options", "Referrer-Policy")
 ]
-_REQUESTS = Counter("edu_api_requests_total", "Requests by route and status.", ("route", "method", "status"))
-_SECONDS = Histogram(
-    "edu_api_request_seconds", "From a request's head to its answer's.", ("route",), buckets=SECONDS
-)
 
 
 def build(make: Callable[[], Service]) -> ASGIApp:
@@ -98,8 +93,8 @@ class Framing:
 def _count(route: str | None, method: str, status: int, begun: float) -> None:
     # a path that is no route is counted without its name: it may be anything
     named = route or "none"
-    _REQUESTS.labels(named, method if route else "any", str(status)).inc()
-    _SECONDS.labels(named).observe(time.perf_counter() - begun)
+    REQUESTS.labels(named, method if route else "any", str(status)).inc()
+    REQUEST_SECONDS.labels(named).observe(time.perf_counter() - begun)
 
 
 def _schema() -> OpenAPIConfig:

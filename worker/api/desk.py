@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
 
+from worker.api.counting import DISCLOSURES
 from worker.api.problems import Away
 from worker.domain.errors import Unavailable
 from worker.domain.window import Version
@@ -227,7 +228,9 @@ class Desk:
         try:
             versions = clerk.records.versions_of(keys) if keys else {}
             there = [one for one in asked if _is_there(one, versions)]
-            clerk.disclosures.record([one.disclosure for one in there if one.disclosure is not None])
+            looks = [one.disclosure for one in there if one.disclosure is not None]
+            clerk.disclosures.record(looks)
+            DISCLOSURES.inc(len(looks))
         except Unavailable:
             self._refuse_until = time.monotonic() + _REFUSE_SECONDS
             return [(one, Away(_NOT_RECORDED)) for one in asked]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from worker.api.access import Caller
+from worker.api.counting import EVENTS
 from worker.api.problems import BadRequest, NothingValid, TooLarge, Unsupported
 from worker.domain.errors import Poison, Reason
 from worker.domain.event import ScoreEvent
@@ -72,6 +73,7 @@ class Edge:
                 rejected.append(Rejected(index, poison.field, poison.reason.value))
             except _NotBound as refusal:
                 rejected.append(Rejected(index, refusal.field, "not_allowed"))
+        EVENTS.labels("rejected").inc(len(rejected))
         if not events:
             detail = "no event is valid; `rejected` names the field at fault in each"
             raise NothingValid(detail, accepted=0, rejected=msgspec.to_builtins(rejected))

@@ -8,7 +8,7 @@ from litestar import MediaType, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
-from worker.api import access, roster
+from worker.api import access, counting, roster
 from worker.api.access import Caller
 from worker.api.answers import (
     Accepted,
@@ -78,6 +78,7 @@ async def send_events(request: Call) -> Response[Any]:
     body = await read_body(request)
     admitted = service.edge.admit(body, request.headers.get("content-type", ""), caller)
     await service.collector.put(admitted.events, caller.subject)
+    counting.EVENTS.labels("accepted").inc(len(admitted.events))
     answer = Accepted(
         len(admitted.events), list(admitted.rejected), request.scope.get("state", {})["request_id"]
     )

@@ -14,16 +14,19 @@ What happens while a server is away is told in `waiting.py`, what when Redis has
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
+from worker.domain.accounting import Outcome
 from worker.domain.errors import (
     CheckpointUnavailable,
     LedgerBehindCheckpoint,
     PoisonBatch,
     PoisonFlood,
     ProjectionUnavailable,
+    Reason,
 )
 from worker.domain.poison import PoisonWindow
 from worker.domain.position import ORIGIN, Position
@@ -231,6 +234,11 @@ class Pipeline:
         self._metrics.count("events_read_total", accounting.read)
         for outcome, count in accounting.outcomes.items():
             self._metrics.count("events_total", count, outcome=outcome)
+        letters = Counter(letter.reason for letter in batch.dead_letters)
+        # what the decoder let through and the ledger did not
+        letters[Reason.KEY_COLLISION] += accounting[Outcome.DEAD_LETTERED] - letters.total()
+        for reason, count in (+letters).items():
+            self._metrics.count("dead_letters_total", count, reason=reason)
         self._metrics.count("transactions_total")
         self._metrics.count("states_touched_total", len(committed.touched))
         self._metrics.observe("batch_events", batch.read)

@@ -57,6 +57,11 @@ def accounting(scene: Scene, source: str = "shard") -> dict[str, int]:
     return {"read": found.read, **{outcome.value: n for outcome, n in found.outcomes.items() if n}}
 
 
+def dead_letters(scene: Scene) -> dict[str, int]:
+    """What was counted, by reason."""
+    return {name[1]: n for name, n in scene.metrics.counts.items() if name[0] == "dead_letters_total"}
+
+
 def healthy(scene: Scene, *sources: str) -> None:
     """Nothing stale is shown, every account closes, and no floor is ahead of the ledger."""
     assert scene.stale() == []
@@ -107,6 +112,7 @@ def test_an_unreadable_record_is_a_dead_letter_that_moves_everything_on(
     pipeline.settle(scene.checkpointer)
     assert scene.wire.since() == [*GUARD, *JOURNEY, *SETTLE]
     assert accounting(scene) == {"read": 2, "dead_lettered": 2}
+    assert dead_letters(scene) == {"not_json": 1, "empty_record": 1}
     assert [letter.reason for letter in scene.ledger.dead_letters.values()] == [
         Reason.NOT_JSON,
         Reason.EMPTY_RECORD,
@@ -665,6 +671,7 @@ def test_a_batch_of_nothing_but_poison_goes_through(scene: Scene, pipeline: Pipe
     pipeline.process([record(score_event(item="evil"), score_event("ben", item="evil")), garbage(2)])
     scene.settle(pipeline)
     assert accounting(scene) == {"read": 3, "dead_lettered": 3}
+    assert dead_letters(scene) == {"refused_by_database": 2, "not_json": 1}
     assert scene.store.positions == [Position(2)]
 
 

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from worker.adapters.aurora.connection import Connection, Session
+from worker.adapters.aurora.rights import Login, give
 from worker.domain.errors import Fatal
 
 LOCK = 0x65647500
@@ -47,8 +48,12 @@ def migrations() -> list[Migration]:
     return [Migration(f.name, f.read_text()) for f in files]
 
 
-def migrate(conninfo: Callable[[], str], known: list[Migration] | None = None) -> list[str]:
+def migrate(
+    conninfo: Callable[[], str], known: list[Migration] | None = None, login: Login | None = None
+) -> list[str]:
     """Apply what is missing; returns the names applied, in order.
+
+    With a `login` its user gets the rights of worker and API; `conninfo` is the owner's then.
 
     Raises:
         LedgerUnavailable: PostgreSQL is away.
@@ -60,7 +65,10 @@ def migrate(conninfo: Callable[[], str], known: list[Migration] | None = None) -
             _lock(connection)
             connection.execute("SET statement_timeout = 0")  # an index on a grown table takes its time
             connection.execute(_TABLE)
-            return [m.name for m in known or migrations() if _apply(connection, m)]
+            applied = [m.name for m in known or migrations() if _apply(connection, m)]
+            if login is not None:
+                give(connection, login)
+            return applied
     finally:
         session.close()
 
