@@ -158,6 +158,18 @@ def test_a_repair_leaves_what_is_missing_and_a_second_run_finds_nothing_to_do(
     assert (code, told["figures"]["written"]) == (0, 0)  # type: ignore[index]
 
 
+def test_what_a_dead_run_has_claimed_is_written_all_the_same(
+    environment: dict[str, str],
+    ledger: AuroraLedger,
+    projection: RedisProjection,
+    keys: list[StateKey],
+    tmp_path: Path,
+) -> None:
+    assert all(look.claim for look in projection.peek(keys))
+    assert run(environment, tmp_path / "report.json")[0] == 0
+    assert right(ledger, projection, keys)
+
+
 def test_killed_at_any_moment_a_second_run_ends_as_one_clean_run(
     environment: dict[str, str],
     ledger: AuroraLedger,

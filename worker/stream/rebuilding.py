@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from worker.domain import window
 from worker.domain.window import HEADER_SIZE, UnknownFormat
-from worker.ports import Ledger, LedgerState, Projection, Resident, StateKey, Write, residence
+from worker.ports import Ledger, LedgerState, Projection, Resident, Source, StateKey, Write, residence
 from worker.stream.projecting import state_value
 
 
@@ -25,6 +25,9 @@ class Finding(enum.StrEnum):
     WRONG = "wrong"  # of the ledger's version, with other contents
     GONE = "gone"  # the ledger has no such state
 
+
+_NOBODY: Source = "rebuild"
+"""Claims are made for a source, whose marker is not looked at here."""
 
 DIFFERENT = frozenset((Finding.OLD, Finding.WRONG, Finding.GONE))
 
@@ -82,11 +85,13 @@ class Rebuilding:
         Raises:
             Unavailable: a server is away.
         """
+        held: Sequence[bytes | None]
         if absent:
-            looks = self._projection.peek(keys)
-            held = [look.claim if look.value is None else look.value for look in looks]
+            # as a writer does, over anybody's claim: who left it may be dead, and a live writer loads again
+            loaded = self._projection.load_or_claim(_NOBODY, keys)
+            held = [loaded.claim if value is None else value for value in loaded.values]
         else:
-            held = list(self._projection.states(keys))
+            held = self._projection.states(keys)
         states = self._ledger.read(keys)
         findings: Counter[Finding] = Counter()
         fields: Counter[str] = Counter()
