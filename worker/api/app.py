@@ -1,5 +1,6 @@
 """The ASGI application: routes, refusals, request ids and metrics around one `Service`."""
 
+import functools
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, Message, Receive, Send
+from prometheus_client import Counter, Histogram
 
 from worker import __version__
 from worker.api import problems
@@ -29,6 +31,8 @@ _EVERYWHERE = [
     for name, value in SECURITY_HEADERS.items()
     if name in ("X-Content-Type-Options", "Referrer-Policy")
 ]
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 def build(make: Callable[[], Service]) -> ASGIApp:
@@ -78,11 +82,12 @@ class Framing:
 
         async def send_framed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                present = {name for name, _ in message["headers"]}
+                headers = message["headers"]
+                present = dict(headers)
                 message["headers"] = [
-                    *message["headers"],
+                    *headers,
                     (b"x-request-id", request_id.encode()),
-                    *(header for header in _EVERYWHERE if header[0] not in present),
+                    *[header for header in _EVERYWHERE if header[0] not in present],
                 ]
                 _count(scope.get("path_template"), scope["method"], message["status"], begun)
             await send(message)
@@ -91,10 +96,16 @@ class Framing:
 
 
 def _count(route: str | None, method: str, status: int, begun: float) -> None:
-    # a path that is no route is counted without its name: it may be anything
-    named = route or "none"
-    REQUESTS.labels(named, method if route else "any", str(status)).inc()
-    REQUEST_SECONDS.labels(named).observe(time.perf_counter() - begun)
+    # a path that is no route is counted without its name, and so is an odd method: they may be anything
+    requests, seconds = _counters(route or "none", method if route and method in _METHODS else "any", status)
+    requests.inc()
+    seconds.observe(time.perf_counter() - begun)
+
+
+@functools.cache
+def _counters(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """Looked up once; there are as many as routes, methods and statuses of ours."""
+    return REQUESTS.labels(route, method, str(status)), REQUEST_SECONDS.labels(route)
 
 
 def _schema() -> OpenAPIConfig:
