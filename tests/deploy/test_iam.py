@@ -27,11 +27,13 @@ COMMON = {
     "elasticfilesystem:ClientMount",
     "elasticfilesystem:ClientWrite",
 }
-CONSUMING = {
+READING = {
     "kinesis:DescribeStreamSummary",
     "kinesis:GetRecords",
     "kinesis:GetShardIterator",
     "kinesis:ListShards",
+}
+CONSUMING = READING | {
     "dynamodb:DeleteItem",
     "dynamodb:DescribeTable",
     "dynamodb:GetItem",
@@ -42,7 +44,8 @@ CONSUMING = {
     "cloudwatch:PutMetricData",
 }
 SEALING = {"kms:GenerateDataKey"}
-PRODUCING = {"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords", *SEALING}
+PRODUCING = {"kinesis:ListShards", "kinesis:PutRecords", *SEALING}
+NAMING = {"kinesis:DescribeStreamSummary"}
 
 
 def _all_statements(platform: Synthesis) -> list[dict[str, Any]]:
@@ -72,10 +75,18 @@ def test_no_resource_is_a_pattern(anywhere: Synthesis) -> None:
     ("name", "expected"),
     [
         ("worker", COMMON | CONSUMING | SEALING),
-        ("api", COMMON | PRODUCING),
+        ("api", COMMON | PRODUCING | NAMING),
         # what it enters with is given to it
         ("migrate", {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}),
         ("rebuild", COMMON),
+        ("replay", COMMON | SEALING | READING),
+        ("backfill", COMMON | PRODUCING),
+        ("redrive", COMMON | SEALING),
+        ("retention", COMMON),
+        ("erase", COMMON),
+        ("export", COMMON),
+        ("epoch", COMMON | NAMING | {"dynamodb:Scan"}),
+        ("rekey", COMMON),
         ("check", COMMON | SEALING | {"kinesis:ListShards", "dynamodb:DescribeTable"}),
     ],
 )
