@@ -180,3 +180,16 @@ def test_only_this_account_lends_task_roles(anywhere: Synthesis) -> None:
             role = anywhere.template["Resources"][task[kind]["Fn::GetAtt"][0]]["Properties"]
             (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
             assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_rule_starts_retention_and_nothing_else(anywhere: Synthesis) -> None:
+    (target,) = anywhere.only("AWS::Events::Rule")["Targets"]
+    start, lend = anywhere.statements(target["RoleArn"]["Fn::GetAtt"][0])
+    assert start["Action"] == "ecs:RunTask"
+    assert start["Resource"] == target["EcsParameters"]["TaskDefinitionArn"]
+    assert start["Condition"] == {"ArnEquals": {"ecs:cluster": target["Arn"]}}
+    assert lend["Action"] == "iam:PassRole"
+    task = anywhere.task("retention")
+    lent = {resource["Fn::GetAtt"][0] for resource in lend["Resource"]}
+    assert lent == {task[kind]["Fn::GetAtt"][0] for kind in ("TaskRoleArn", "ExecutionRoleArn")}
+    assert lend["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
