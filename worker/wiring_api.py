@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 
 import msgspec
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.http import HTTP1Settings
 from litestar.types import ASGIApp
 from prometheus_client import REGISTRY, start_http_server
@@ -68,6 +68,8 @@ def run(settings: ApiSettings) -> int:
         http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_MILLIS),
         workers_kill_timeout=_STOP_SECONDS,
         log_access=False,
+        # one thread for all of the HTTP: on the core that it shares with Python, more of them only take turns
+        runtime_mode=RuntimeModes.st,
         log_enabled=False,
     )
     server.serve()
