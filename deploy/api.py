@@ -79,6 +79,7 @@ class Api(Construct):
         role = self.task.task_role
         if isinstance(role, iam.Role):
             stores.stream.allow_producing(role)
+            stores.stream.allow_naming(role)
         self.service = ecs.FargateService(
             self,
             "Service",

@@ -29,6 +29,10 @@ def choose(environment: Mapping[str, str]) -> EnvConfig:
     choices: dict[str, object] = {
         field: environment[variable] for variable, field in VARIABLES.items() if environment.get(variable)
     }
+    if days := environment.get("RETENTION_DAYS"):
+        if not days.isdecimal():
+            raise ConfigError([f"RETENTION_DAYS {days!r}: a whole number of days"])
+        choices["retention_days"] = int(days)
     if path := environment.get("PRODUCERS_FILE"):
         bound: dict[str, Any] = json.loads(Path(path).read_text())
         choices["producers"] = tuple(

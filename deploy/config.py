@@ -38,6 +38,7 @@ _SUFFIX = re.compile(r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){0,15}")
 _ROLE_ARN = re.compile(r"arn:aws:iam::\d{12}:role/[\w+=,.@/-]+")
 _CERTIFICATE_ARN = re.compile(r"arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+")
 _TASKS_LEAST = 2
+_SCHOOL_YEAR_DAYS = 366
 
 
 class ConfigError(ValueError):
@@ -83,6 +84,9 @@ class EnvConfig:
         egress: how private tasks reach AWS: NAT gateways, or interface endpoints and no internet at all.
         kinesis_endpoint: the stream's traffic by an interface endpoint although there is a NAT, which would
             bill every byte of it.
+        retention_days: attempts older than that are dropped every night, and refused when they come again;
+            None drops only what has an end of its own, such as dead letters.
+        retention_hour: of the day, in UTC, at which that is done.
         certificate_arn: TLS between the gateway and the load balancer; the name must be `internal_domain`.
         api_account_role: let this stack set the role by which API Gateway writes logs, one for the whole
             account and region.
@@ -134,6 +138,8 @@ class EnvConfig:
     log_days: int = 7
     rotation_days: int = 30
     key_deletion_days: int = 10
+    retention_days: int | None = None
+    retention_hour: int = 17
 
     throttle_rate: int = 5_000
     throttle_burst: int = 5_000
@@ -153,6 +159,7 @@ class EnvConfig:
             *self._wrong_stream(),
             *self._wrong_tasks(),
             *self._wrong_stores(),
+            *self._wrong_retention(),
             *self._wrong_edge(),
         ]
         if problems:
@@ -307,6 +314,15 @@ class EnvConfig:
             yield f"rotation_days {self.rotation_days}: from 1 to the promised 30"
         if not 7 <= self.key_deletion_days <= 30:
             yield f"key_deletion_days {self.key_deletion_days}: from 7 to 30"
+
+    def _wrong_retention(self) -> Iterator[str]:
+        if self.retention_days is not None and self.retention_days < _SCHOOL_YEAR_DAYS:
+            yield (
+                f"retention_days {self.retention_days}: it would drop scores of the running school year for "
+                f"good; at least {_SCHOOL_YEAR_DAYS}"
+            )
+        if not 0 <= self.retention_hour <= 23:
+            yield f"retention_hour {self.retention_hour}: an hour of the day in UTC, from 0 to 23"
 
     def _wrong_edge(self) -> Iterator[str]:
         if not 1 <= self.throttle_rate <= 10_000 or not 1 <= self.throttle_burst <= 5_000:

@@ -14,6 +14,7 @@ from constructs import Construct
 
 from deploy.cluster import MIGRATE, Cluster, Stores
 from deploy.config import EnvConfig, TaskSize
+from deploy.files import MOUNT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class Job:
         seals: it writes dead letters.
         produces: it writes to the stream.
         looks: it asks how stream and KCL tables are.
+        replays: it reads the stream's past.
+        follows: it reads where the workers are in which stream.
     """
 
     command: tuple[str, ...]
@@ -35,6 +38,12 @@ class Job:
     seals: bool = False
     produces: bool = False
     looks: bool = False
+    replays: bool = False
+    follows: bool = False
+
+
+def _script(name: str, **needs: bool) -> Job:
+    return Job(command=("python", "-m", f"scripts.{name}"), **needs)
 
 
 JOBS: Mapping[str, Job] = {
@@ -43,7 +52,16 @@ JOBS: Mapping[str, Job] = {
         command=("python", "-m", "worker", "check"), projection=True, identity=True, seals=True, looks=True
     ),
     # with `--verify` it is the reconciliation of ledger and projection
-    "rebuild": Job(command=("python", "-m", "scripts.rebuild"), projection=True),
+    "rebuild": _script("rebuild", projection=True),
+    "replay": _script("replay", projection=True, identity=True, seals=True, replays=True),
+    # straight into the stores, or `--via-stream`
+    "backfill": _script("backfill", projection=True, identity=True, seals=True, produces=True),
+    "redrive": _script("redrive", projection=True, identity=True, seals=True),
+    "retention": _script("retention", projection=True, identity=True),
+    "erase": _script("erase", projection=True, identity=True),
+    "export": _script("export", projection=True, identity=True),
+    "epoch": _script("epoch", projection=True, follows=True),
+    "rekey": _script("rekey", projection=True, identity=True),
 }
 """All jobs by name. tests/e2e/hosting.py holds how each is run to compare its calls with its role."""
 
@@ -62,7 +80,8 @@ class Jobs(Construct):
                 name,
                 size=TaskSize(cpu=config.worker.cpu, memory=config.worker.memory),
                 command=job.command,
-                environment={},
+                # reports and manifests outlive the task, so that the next one goes on from them
+                environment={"STATE_DIR": f"{MOUNT}/jobs"},
                 # a job is interrupted between two transactions, each of which ends within a flush
                 stop=Duration.seconds(config.stop_seconds),
                 serves=False,
@@ -79,4 +98,9 @@ class Jobs(Construct):
                     stores.stream.allow_producing(task.task_role)
                 if job.looks:
                     stores.stream.allow_looking(task.task_role)
+                if job.replays:
+                    stores.stream.allow_replaying(task.task_role)
+                if job.follows:
+                    stores.stream.allow_naming(task.task_role)
+                    stores.stream.allow_following(task.task_role)
             self.tasks[name] = task

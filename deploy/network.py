@@ -120,6 +120,11 @@ class Network(Construct):
         self._rules()
         self._interface_endpoints(isolated=isolated)
 
+    @property
+    def private_ids(self) -> list[str]:
+        """The private subnets, for what takes no selection."""
+        return list(self.vpc.select_subnets(subnet_group_name=PRIVATE).subnet_ids)
+
     def _group(self, construct_id: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(
             self, construct_id, vpc=self.vpc, description=description, allow_all_outbound=False

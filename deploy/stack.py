@@ -17,6 +17,7 @@ from deploy.jobs import Jobs
 from deploy.ledger import Ledger
 from deploy.monitoring import Monitoring, Watched
 from deploy.network import Network
+from deploy.nightly import Nightly
 from deploy.people import People
 from deploy.projection import Projection
 from deploy.rotation import Rotation
@@ -55,7 +56,8 @@ class EduAnalytics(Stack):
         )
         cluster = Cluster(self, "Cluster", config=config, network=network, security=security, stores=stores)
         worker = Worker(self, "Worker", config=config, network=network, cluster=cluster, stores=stores)
-        Jobs(self, "Jobs", config=config, cluster=cluster, stores=stores)
+        jobs = Jobs(self, "Jobs", config=config, cluster=cluster, stores=stores)
+        Nightly(self, "Nightly", config=config, network=network, cluster=cluster, jobs=jobs)
         rotation = Rotation(
             self, "Rotation", config=config, network=network, security=security, stores=stores
         )
@@ -83,6 +85,8 @@ class EduAnalytics(Stack):
         self._tell("UserPoolId", people.pool.user_pool_id)
         self._tell("UserPoolClientId", people.client.user_pool_client_id)
         self._tell("ClusterName", cluster.cluster.cluster_name)
+        self._tell("PrivateSubnets", ",".join(network.private_ids))
+        self._tell("JobsSecurityGroup", network.jobs.security_group_id)
 
     @property
     def availability_zones(self) -> list[str]:

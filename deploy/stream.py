@@ -17,6 +17,10 @@ from deploy.security import Security
 LEASE_INDEX = "LeaseOwnerToLeaseKeyIndex"
 """KCL 3 asks for it by this name."""
 
+_READ = [
+    f"kinesis:{action}"
+    for action in ("DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")
+]
 _LEASES = ("DeleteItem", "DescribeTable", "GetItem", "PutItem", "Scan", "UpdateItem")
 _LEADER = ("DeleteItem", "DescribeTable", "GetItem", "PutItem", "UpdateItem")
 _REPORTS = ("DeleteItem", "DescribeTable", "Scan", "UpdateItem")
@@ -70,12 +74,7 @@ class Stream(Construct):
         role.add_to_policy(
             iam.PolicyStatement(
                 sid="ReadStream",
-                actions=[
-                    "kinesis:DescribeStreamSummary",
-                    "kinesis:GetRecords",
-                    "kinesis:GetShardIterator",
-                    "kinesis:ListShards",
-                ],
+                actions=_READ,
                 resources=[self.stream.stream_arn],
             )
         )
@@ -116,7 +115,7 @@ class Stream(Construct):
         role.add_to_policy(
             iam.PolicyStatement(
                 sid="WriteStream",
-                actions=["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"],
+                actions=["kinesis:ListShards", "kinesis:PutRecords"],
                 resources=[self.stream.stream_arn],
             )
         )
@@ -141,6 +140,34 @@ class Stream(Construct):
                 sid="LookAtTables",
                 actions=["dynamodb:DescribeTable"],
                 resources=[table.table_arn for table in self.tables],
+            )
+        )
+
+    def allow_replaying(self, role: iam.Role) -> None:
+        """What reads the stream's past beside the live readers, whose leases it never touches."""
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="ReadStream",
+                actions=_READ,
+                resources=[self.stream.stream_arn],
+            )
+        )
+
+    def allow_naming(self, role: iam.Role) -> None:
+        """What tells this stream from an earlier one of its name, as the ledger's sources do."""
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="NameStream",
+                actions=["kinesis:DescribeStreamSummary"],
+                resources=[self.stream.stream_arn],
+            )
+        )
+
+    def allow_following(self, role: iam.Role) -> None:
+        """What tells whether workers are alive and how far they are; changes nothing."""
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="LookAtLeases", actions=["dynamodb:Scan"], resources=[self.leases.table_arn]
             )
         )
 

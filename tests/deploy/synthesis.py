@@ -30,6 +30,7 @@ ENVIRONMENTS: dict[str, EnvConfig] = {
         architecture="X86_64",
         image="edu-analytics:1.2.3",
         alarm_email="operators@example.org",
+        retention_days=1_825,
         producers=(
             Producer(role_arn="arn:aws:iam::111122223333:role/lms", realm="north", sources=("lms",)),
             Producer(role_arn="arn:aws:iam::111122223333:role/sis", realm="south"),

@@ -43,3 +43,9 @@ def test_producers_come_from_a_file(tmp_path: Path) -> None:
         Producer(role_arn="arn:aws:iam::111122223333:role/lms", realm="north", sources=("lms",)),
         Producer(role_arn="arn:aws:iam::111122223333:role/sis", realm="south"),
     )
+
+
+def test_the_days_of_retention_are_a_number() -> None:
+    assert choose({"RETENTION_DAYS": "1825"}).retention_days == 1825
+    with pytest.raises(ConfigError, match="a whole number of days"):
+        choose({"RETENTION_DAYS": "five years"})

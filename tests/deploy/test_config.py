@@ -49,6 +49,8 @@ DOMAIN = "api.internal.example.org"
         ({"log_days": 8}, "CloudWatch keeps logs for"),
         ({"rotation_days": 31}, "the promised 30"),
         ({"key_deletion_days": 3}, "from 7 to 30"),
+        ({"retention_days": 90}, "of the running school year"),
+        ({"retention_hour": 24}, "an hour of the day"),
         ({"throttle_rate": 20_000}, "API Gateway's quotas"),
         ({"certificate_arn": CERTIFICATE}, "give both"),
         ({"certificate_arn": "mine", "internal_domain": DOMAIN}, "is not the ARN of an ACM certificate"),

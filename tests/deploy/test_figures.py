@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -313,6 +314,34 @@ def test_jobs(platform: Synthesis) -> None:
         container = platform.container(name)
         assert container["Command"] == list(job.command)
         assert "HealthCheck" not in container
+
+
+def test_the_jobs_reports_outlive_them(platform: Synthesis) -> None:
+    for name in JOBS:
+        mounted = {mount["ContainerPath"] for mount in platform.container(name)["MountPoints"]}
+        assert str(Path(platform.environment(name)["STATE_DIR"]).parent) in mounted - {"/tmp"}
+
+
+def test_retention_runs_every_night_in_the_private_subnets(anywhere: Synthesis) -> None:
+    rule = anywhere.only("AWS::Events::Rule")
+    assert (rule["ScheduleExpression"], rule["State"]) == ("cron(0 17 * * ? *)", "ENABLED")
+    (target,) = rule["Targets"]
+    started = anywhere.template["Resources"][target["EcsParameters"]["TaskDefinitionArn"]["Ref"]]
+    assert started["Properties"]["Family"] == f"edu-analytics-retention-{anywhere.config.suffix}"
+    network = target["EcsParameters"]["NetworkConfiguration"]["AwsVpcConfiguration"]
+    services = anywhere.service("worker")["NetworkConfiguration"]["AwsvpcConfiguration"]
+    assert network["Subnets"] == services["Subnets"]
+    assert network["AssignPublicIp"] == "DISABLED"
+
+
+def test_retention_drops_attempts_only_where_their_days_are_given(anywhere: Synthesis) -> None:
+    (target,) = anywhere.only("AWS::Events::Rule")["Targets"]
+    (override,) = json.loads(target["Input"])["containerOverrides"]
+    days = anywhere.config.retention_days
+    assert override == {
+        "name": anywhere.container("retention")["Name"],
+        "command": [*JOBS["retention"].command, *(["--older-than-days", str(days)] if days else [])],
+    }
 
 
 def test_migrations_run_before_the_new_version_serves(platform: Synthesis) -> None:

@@ -27,11 +27,13 @@ COMMON = {
     "elasticfilesystem:ClientMount",
     "elasticfilesystem:ClientWrite",
 }
-CONSUMING = {
+READING = {
     "kinesis:DescribeStreamSummary",
     "kinesis:GetRecords",
     "kinesis:GetShardIterator",
     "kinesis:ListShards",
+}
+CONSUMING = READING | {
     "dynamodb:DeleteItem",
     "dynamodb:DescribeTable",
     "dynamodb:GetItem",
@@ -42,7 +44,8 @@ CONSUMING = {
     "cloudwatch:PutMetricData",
 }
 SEALING = {"kms:GenerateDataKey"}
-PRODUCING = {"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords", *SEALING}
+PRODUCING = {"kinesis:ListShards", "kinesis:PutRecords", *SEALING}
+NAMING = {"kinesis:DescribeStreamSummary"}
 
 
 def _all_statements(platform: Synthesis) -> list[dict[str, Any]]:
@@ -72,10 +75,18 @@ def test_no_resource_is_a_pattern(anywhere: Synthesis) -> None:
     ("name", "expected"),
     [
         ("worker", COMMON | CONSUMING | SEALING),
-        ("api", COMMON | PRODUCING),
+        ("api", COMMON | PRODUCING | NAMING),
         # what it enters with is given to it
         ("migrate", {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}),
         ("rebuild", COMMON),
+        ("replay", COMMON | SEALING | READING),
+        ("backfill", COMMON | PRODUCING),
+        ("redrive", COMMON | SEALING),
+        ("retention", COMMON),
+        ("erase", COMMON),
+        ("export", COMMON),
+        ("epoch", COMMON | NAMING | {"dynamodb:Scan"}),
+        ("rekey", COMMON),
         ("check", COMMON | SEALING | {"kinesis:ListShards", "dynamodb:DescribeTable"}),
     ],
 )
@@ -169,3 +180,16 @@ def test_only_this_account_lends_task_roles(anywhere: Synthesis) -> None:
             role = anywhere.template["Resources"][task[kind]["Fn::GetAtt"][0]]["Properties"]
             (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
             assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_rule_starts_retention_and_nothing_else(anywhere: Synthesis) -> None:
+    (target,) = anywhere.only("AWS::Events::Rule")["Targets"]
+    start, lend = anywhere.statements(target["RoleArn"]["Fn::GetAtt"][0])
+    assert start["Action"] == "ecs:RunTask"
+    assert start["Resource"] == target["EcsParameters"]["TaskDefinitionArn"]
+    assert start["Condition"] == {"ArnEquals": {"ecs:cluster": target["Arn"]}}
+    assert lend["Action"] == "iam:PassRole"
+    task = anywhere.task("retention")
+    lent = {resource["Fn::GetAtt"][0] for resource in lend["Resource"]}
+    assert lent == {task[kind]["Fn::GetAtt"][0] for kind in ("TaskRoleArn", "ExecutionRoleArn")}
+    assert lend["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}

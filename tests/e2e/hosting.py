@@ -4,7 +4,9 @@ In `aws` mode, each with an access key id of its own, secrets from Secrets Manag
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,12 +18,80 @@ from worker.local.cloud import aws_client
 from worker.local.recording import Call
 from worker.local.session import Session
 
-JOB_RUNS: Mapping[str, Callable[[Session, Mapping[str, str]], object]] = {
-    "migrate": lambda session, settings: session.run("migrate", settings=settings),
-    "check": lambda session, settings: session.run("check", settings=settings),
-    "rebuild": lambda session, settings: session.run(module="scripts.rebuild", settings=settings),
-}
-"""How each job of the platform is run so that it makes all of its calls; a new job gets a line."""
+Run = Callable[[Session, Mapping[str, str]], object]
+
+STUDENT = "ada"
+"""Of whom there is a score when the jobs are run."""
+
+_ROWS = f"""student_id,course_id,item_id,score,max_score,occurred_at
+{STUDENT},algebra,essay,7,10,2026-03-02T12:00:00Z
+bob,algebra,essay,9,10,2026-03-02T12:00:00Z
+"""
+
+
+def _verb(verb: str) -> Run:
+    return lambda session, settings: session.run(verb, settings=settings)
+
+
+def _script(name: str, *arguments: str) -> Run:
+    return lambda session, settings: session.run(*arguments, module=f"scripts.{name}", settings=settings)
+
+
+def _replay(session: Session, settings: Mapping[str, str]) -> None:
+    """All that the stream keeps, what nobody can decode included: it is buried again."""
+    now = datetime.now(UTC)
+    span = ("--from", (now - timedelta(hours=1)).isoformat(), "--to", now.isoformat())
+    _script("replay", *span, "--share", "1")(session, settings)
+
+
+def _export(session: Session, settings: Mapping[str, str]) -> None:
+    out = str(Path(settings["STATE_DIR"]) / "record.json")
+    told = ("--out", out, "--for", "the parents", "--purpose", "to inspect")
+    _script("export", *_student(settings), *told)(session, settings)
+
+
+def _erase(session: Session, settings: Mapping[str, str]) -> None:
+    decided = ("--by", "the registrar", "--reason", "a request", "--yes")
+    _script("erase", *_student(settings), *decided)(session, settings)
+
+
+def _backfill(session: Session, settings: Mapping[str, str]) -> None:
+    """Straight, with a row of the erased student, which is buried; then over the stream."""
+    file = Path(settings["STATE_DIR"]) / "scores.csv"
+    file.write_text(_ROWS)
+    for way in ((), ("--via-stream",)):
+        _script("backfill", str(file), *way)(session, settings)
+
+
+def _epoch(session: Session, settings: Mapping[str, str]) -> None:
+    """It asks all that it would ask, and begins nothing beside the others."""
+    now = datetime.now(UTC).isoformat()
+    looks = ("--force", "--accept-checkpoints", "--dry-run")
+    _script("epoch", "--restored-to", now, *looks)(session, settings)
+
+
+def _rekey(session: Session, settings: Mapping[str, str]) -> None:
+    kid = json.loads(Path(session.environment["IDENTITY_KEYS_FILE"]).read_text())["current"]
+    _script("rekey", "--to", kid)(session, settings)
+
+
+def _student(settings: Mapping[str, str]) -> tuple[str, str]:
+    file = Path(settings["STATE_DIR"]) / "id.txt"
+    file.write_text(STUDENT)
+    return "--student-id-file", str(file)
+
+
+JOB_RUNS: Sequence[Mapping[str, Run]] = (
+    # each of these works with what the one before has left
+    {"export": _export, "erase": _erase, "backfill": _backfill, "retention": _script("retention")},
+    {"replay": _replay, "redrive": _script("redrive")},
+    {"migrate": _verb("migrate"), "check": _verb("check"), "epoch": _epoch},
+    {"rekey": _rekey, "rebuild": _script("rebuild")},
+)
+"""How each job of the platform is run so that it makes all of its calls; a new job gets a line.
+
+One after the other in a row, the rows side by side.
+"""
 
 _LOCAL = ("DATABASE_URL", "REDIS_URL", "IDENTITY_KEYS_FILE", "DEAD_LETTER_KEY_FILE", "TOKEN_ISSUER")
 
@@ -58,6 +128,19 @@ class Hosting:
             "DEAD_LETTER_KMS_KEY_ID": self._key,
             **({"OWNER_SECRET": self._owner} if task == "migrate" else {}),
         }
+
+    def run_jobs(self, session: Session, folder: Path) -> None:
+        """Every job, with its files in `folder`."""
+
+        def row(jobs: Mapping[str, Run]) -> None:
+            for job, run in jobs.items():
+                own = folder / job
+                own.mkdir(parents=True)
+                run(session, {**self.settings(job), "STATE_DIR": str(own)})
+
+        with ThreadPoolExecutor(len(JOB_RUNS)) as rows:
+            for _ in rows.map(row, JOB_RUNS):
+                pass
 
     def problems(self, task: str, calls: set[Call]) -> list[str]:
         """What a task's role lacks, and what it allows for nothing."""

@@ -1,4 +1,4 @@
-"""Cluster, tasks, services, how they scale, and the functions that rotate."""
+"""Cluster, tasks, services, how they scale, what starts one at night, and the functions that rotate."""
 
 import io
 import zipfile
@@ -49,6 +49,13 @@ def permission(to: Applier, name: str, given: Properties) -> Made:
     return Made(name)
 
 
+def rule(to: Applier, _: str, given: Properties) -> Made:
+    targets = given.pop("Targets")
+    made = to.call("events", "put_rule", given)["RuleArn"]
+    to.call("events", "put_targets", {"Rule": given["Name"], "Targets": targets})
+    return Made(given["Name"], {"Arn": made})
+
+
 KINDS = {
     "AWS::ECS::Cluster": cluster,
     "AWS::ECS::TaskDefinition": simple(
@@ -57,6 +64,7 @@ KINDS = {
     "AWS::ECS::Service": service,
     "AWS::ApplicationAutoScaling::ScalableTarget": target,
     "AWS::ApplicationAutoScaling::ScalingPolicy": scaling,
+    "AWS::Events::Rule": rule,
     "AWS::Lambda::Function": function,
     "AWS::Lambda::Permission": permission,
 }
