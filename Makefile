@@ -106,7 +106,7 @@ load-test: $(VENV)/.dev ## 5,000 events/s for MINUTES=10 on this machine, then t
 
 .PHONY: bench-api
 bench-api: $(VENV)/.dev ## what a request and an event cost the API, and how long readers wait
-	$(BIN)/python -m tests.benchmarks.api --json benchmarks/results/api.json
+	$(BIN)/python -m benchmarks.api --json benchmarks/results/api.json
 
 # what the platform's synthesis needs
 $(VENV)/.deploy: $(VENV)/.dev

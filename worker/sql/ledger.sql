@@ -42,15 +42,16 @@ WHERE %(source)s::text IS NULL OR source = %(source)s
 ORDER BY source
 
 -- name: known_students
--- By their place among those asked for; a key comes back only where another one is canonical.
+-- By their place among those asked for; a key comes back only where another one is canonical. OFFSET 0 keeps
+-- each look-up apart: joined, the planner reads all students to find the few hundred of a batch.
 SELECT k.ord, s.student_ref, NULL::uuid AS canonical
 FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
-JOIN students s USING (student_key)
+CROSS JOIN LATERAL (SELECT student_ref FROM students WHERE student_key = k.student_key OFFSET 0) s
 UNION ALL
-SELECT k.ord, a.student_ref, s.student_key
+SELECT k.ord, s.student_ref, s.student_key
 FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
-JOIN student_keys a USING (student_key)
-JOIN students s USING (student_ref)
+CROSS JOIN LATERAL (SELECT student_ref FROM student_keys WHERE student_key = k.student_key OFFSET 0) a
+CROSS JOIN LATERAL (SELECT * FROM students WHERE student_ref = a.student_ref OFFSET 0) s
 
 -- name: new_students
 -- Committed before the merge: inside the merge's own statement a second writer would not see them and

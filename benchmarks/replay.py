@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.replay`: what a replay costs the live traffic beside it.
+"""`python -m benchmarks.replay`: what a replay costs the live traffic beside it.
 
 A stream is filled with events that the ledger does not have, as after a restore, and the live worker is set
 to begin behind them. Then live traffic alone, then live traffic beside a replay of those events. A probe,
@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.004
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; 0 when the live p99 stayed within twice its normal, 1 when not."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.replay", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="to replay (default: %(default)s)")
     parser.add_argument("--rate", type=int, default=1_000, help="live events a second (default: %(default)s)")
     parser.add_argument("--share", default="0.4", help="of the replay (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.api`: what a request and an event cost the API, and how long readers wait.
+"""`python -m benchmarks.api`: what a request and an event cost the API, and how long readers wait.
 
 The service runs on one core, everything else on the others: the load, PostgreSQL, Valkey, the emulator. Each
 figure is measured several times and the median is told; the load's own CPU stands apart.
@@ -23,7 +23,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.http_load import Outcome, Plan, request
+from benchmarks.http_load import Outcome, Plan, request
 from worker import wiring
 from worker.local.sending import Native, Sender
 from worker.local.session import Api, Session
@@ -51,7 +51,7 @@ class Figures(msgspec.Struct):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; 0 when every request was answered well, 1 when not, 2 wrong arguments."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.api", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.api", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15, help="of each round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--rate", type=float, default=1_000, help="reads a second (default: %(default)s)")
@@ -132,7 +132,7 @@ def _load(
     host, port = api.url.removeprefix("http://").split(":")
     plan = Plan(host, int(port), requests, connections, per_second, seconds)
     before = _cpu(api)
-    command = [sys.executable, "-m", "tests.benchmarks.http_load"]
+    command = [sys.executable, "-m", "benchmarks.http_load"]
     done = subprocess.run(command, input=msgspec.msgpack.encode(plan), stdout=subprocess.PIPE, check=True)
     outcome = msgspec.msgpack.decode(done.stdout, type=Outcome)
     return outcome, _cpu(api) - before

@@ -1,1 +1,0 @@
-"""Measurements: ratios and CPU per unit of work, printed with the machine they were taken on."""
