@@ -37,7 +37,7 @@ Found = dict[str, list[Round]]
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, prove, print and keep; 0 when both goals are met, 1 when not, 2 wrong arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backfill", description=__doc__)
-    parser.add_argument("--rows", type=int, default=300_000, help="of each file (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=250_000, help="of each file (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of each kind (default: %(default)s)")
     parser.add_argument("--transaction", type=int, default=4_000, help="events of one (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help=f"one round of {_QUICK_ROWS:,} rows")
