@@ -6,8 +6,8 @@ what it explained.
 
 from collections.abc import Mapping
 
-_FULL = 0.9
-"""So much of a core, or of all cores, counts as all of it: the rest goes to starting and ending."""
+_FULL = 0.85
+"""So much of a core, or of all, counts as all of it: the rest goes to starting, ending and handing over."""
 
 _TOLD = 4
 

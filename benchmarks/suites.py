@@ -33,10 +33,10 @@ SUITES = (
     Suite("peers", "P3", "beside other ways to do the same", 15, ("--quick",)),
     Suite("memory", "P4", "what a task needs of memory", 10, ("--quick",)),
     Suite("api", "P5", "what the API takes, and how soon it answers", 4, ("--seconds", "3", "--rounds", "1")),
-    Suite("backfill", "P6", "how fast files become scores, and Redis is made anew", 6, ("--quick",)),
+    Suite("backfill", "P6", "how fast files become scores, and Redis is made anew", 4, ("--quick",)),
     Suite("growth", "P7", "what an event costs in a ledger that has grown", 15, ("--quick",)),
     Suite("cost", "P8", "what a million events cost", 1, ("--quick",)),
     Suite("start", "P9", "how soon a task is at work", 5, ("--quick",)),
     Suite("scale", "P10", "whether twice the tasks take twice the events", 15, ("--quick",)),
-    Suite("replay", "", "what a replay costs the live traffic beside it", 5, _REPLAY),
+    Suite("replay", "", "what a replay costs the live traffic beside it", 8, _REPLAY),
 )
