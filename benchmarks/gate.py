@@ -28,6 +28,7 @@ BOUND = 1.3
 """So many times the kept ratio is still the same: the spread under load is a tenth of that."""
 BOUND_ELSEWHERE = 1.9
 """The same on another version of the interpreter, whose parts have other costs."""
+_CHEAPER = 0.85
 _ROUNDS = 25
 _AGAIN = 3
 _SLICE_SECONDS = 0.008
@@ -73,6 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     compared = compare(parts, before, lambda part: measure(part, arguments.rounds))
     console.print(_table(parts, compared, before))
     worse = [one.name for one in compared if not one.good]
+    better = [one.name for one in compared if one.times is not None and one.times < _CHEAPER]
+    if better:
+        console.print(
+            f"cheaper: {', '.join(better)}; --keep makes that the measure of the next change"
+        )
     console.print("no part has become dearer" if not worse else f"dearer, or new: {', '.join(worse)}")
     return 1 if worse else 0
 

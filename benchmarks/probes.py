@@ -15,7 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from amazon_kclpy import kcl
+from psycopg import postgres
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.pq import Format
 
+from worker.adapters.aurora.ledger import STAGE_TYPES, staged
 from worker.adapters.memory import MemoryLedger, MemoryMetrics, MemoryProjection
 from worker.domain import envelope, score, window
 from worker.domain.event import ScoreEvent, micros, ratio_micros, register_of
@@ -72,6 +76,7 @@ def probes() -> list[Probe]:
         Probe("decode", "a record → events and registers", EVENTS, lambda _: decoder.decode(records[0])),
         Probe("register", "the register of an event", EVENTS, lambda _: [register_of(e) for e in events]),
         Probe("keys", "the states that a batch touches", EVENTS, _keys, lambda: _batch(delivered)),
+        Probe("stage", "events → rows of the staging table", EVENTS, lambda _: _stage(delivered)),
         Probe("plan", "committed events → writes of their states", EVENTS, lambda _: plan(touched, loaded)),
         Probe("fold", "one attempt into a state of twenty", EVENTS, lambda _: _fold(states, attempts)),
         Probe("rebuild", "a state of twenty attempts", EVENTS // 20, lambda _: _rebuild(attempts)),
@@ -139,6 +144,16 @@ def _batch(delivered: Sequence[Delivered]) -> Batch:
 
 def _keys(batch: Batch) -> object:
     return batch.keys
+
+
+def _stage(delivered: Sequence[Delivered]) -> None:
+    """The rows and their bytes, as psycopg makes them for COPY."""
+    transformer = Transformer()
+    types = [postgres.types[name].oid for name in STAGE_TYPES]
+    formats = [PyFormat.BINARY] * len(types)
+    transformer.set_dumper_types(types, Format.BINARY)
+    for order, one in enumerate(delivered):
+        transformer.dump_sequence(staged(order, (1, order), one), formats)
 
 
 def _projected(delivered: Sequence[Delivered]) -> tuple[list[Touched], Loaded]:
