@@ -102,5 +102,24 @@ def bars(
     axes.set_axis_off()
 
 
+def stacked(axes: Any, rows: Mapping[str, Mapping[str, float]], told: Callable[[float], str]) -> None:
+    """The same with the parts of each value side by side, named once above all of them."""
+    longest = max(sum(parts.values()) for parts in rows.values())
+    names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
+    for place, (row, parts) in enumerate(rows.items()):
+        begun = 0.0
+        for name, colour in zip(names, SERIES, strict=False):
+            value = parts.get(name, 0.0)
+            label = name if not place else None
+            axes.barh(-place, value, left=begun, height=0.42, color=colour, label=label)
+            begun += value
+        axes.text(0, -place + 0.27, row, va="bottom", ha="left", fontsize=11.5)
+        axes.text(begun + longest * 0.015, -place, told(begun), va="center", ha="left", fontsize=11.5)
+    axes.set_xlim(0, longest * 1.22)
+    axes.set_ylim(-len(rows) + 0.65, 1.35)
+    axes.legend(loc="upper left", ncols=len(names), borderaxespad=0, handlelength=1.0, columnspacing=1.2)
+    axes.set_axis_off()
+
+
 def height_of_bars(count: int) -> float:
     return 0.75 + 0.58 * count

@@ -76,9 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     worse = [one.name for one in compared if not one.good]
     better = [one.name for one in compared if one.times is not None and one.times < _CHEAPER]
     if better:
-        console.print(
-            f"cheaper: {', '.join(better)}; --keep makes that the measure of the next change"
-        )
+        console.print(f"cheaper: {', '.join(better)}; --keep makes that the measure of the next change")
     console.print("no part has become dearer" if not worse else f"dearer, or new: {', '.join(worse)}")
     return 1 if worse else 0
 

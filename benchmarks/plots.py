@@ -7,7 +7,7 @@ import msgspec
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from benchmarks.drawing import DEEP, INK, OURS, PAPER, WARM, Plot, bars, height_of_bars
+from benchmarks.drawing import DEEP, INK, OURS, PAPER, WARM, Plot, bars, height_of_bars, stacked
 from benchmarks.result import Result
 from benchmarks.tables import number
 
@@ -17,6 +17,12 @@ _NAMES = {
     "worker task": "supervisor",
     "worker task, shard processes": "shard processes (Python)",
     "worker task, KCL's Java": "KCL's daemon (Java)",
+}
+_KINDS = {
+    "csv": "a row of CSV",
+    "ndjson": "a row of NDJSON",
+    "oulad": "a row of the Open University's table",
+    "rebuild": "a state of Redis, made anew",
 }
 _EMULATOR = "emulator"
 """It stands in for AWS, so it is drawn as nothing of ours."""
@@ -126,6 +132,26 @@ def _cpu_of_task(figures: Found, _result: Result) -> Plot:
     )
 
 
+def _cpu_of_rows(figures: Found, _result: Result) -> Plot:
+    rows = {told: figures[kind]["cpu_us_each"] for kind, told in _KINDS.items() if kind in figures}
+    told = "CPU of a row or state by part: " + "; ".join(
+        f"{name}: {_listed(row)}" for name, row in rows.items()
+    )
+    return Plot(
+        "cpu-of-a-backfill",
+        told,
+        [[name, list(row.items())] for name, row in rows.items()],
+        height_of_bars(len(rows)) + 0.4,
+        _draw_rows,
+    )
+
+
+def _draw_rows(figure: Figure, shown: Any) -> None:
+    axes = figure.subplots()
+    axes.set_title("CPU of a row or a state")
+    stacked(axes, {name: dict(parts) for name, parts in shown}, lambda value: f"{number(value)} µs")
+
+
 def _draw_cpu(when: str) -> Callable[[Figure, Any], None]:
     def draw(figure: Figure, shown: Any) -> None:
         axes = figure.subplots()
@@ -180,4 +206,5 @@ def _plain_log(axes: Any, ticks: Sequence[int], edges: Sequence[float]) -> None:
 _OF: Mapping[str, Sequence[Callable[[Found, Result], Plot]]] = {
     "latency": (_latency, _over_time, _cpu_of_load),
     "task": (_cpu_of_task,),
+    "backfill": (_cpu_of_rows,),
 }
