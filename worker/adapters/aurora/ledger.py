@@ -44,7 +44,7 @@ ERASE_LOCK = 0x65647501
 SWEEP_LOCK = 0x65647502
 
 _SURVIVOR = struct.Struct(">qqi")
-_STAGE_TYPES = (
+STAGE_TYPES = (
     *("int4", "int4", "int4", "int8", "int8", "float8", "float8"),
     # a timestamptz as its microseconds since 2000: dumped from a datetime it costs ten times as much
     *("int8", "int8"),
@@ -238,9 +238,9 @@ class AuroraLedger:
             return []
         with connection.cursor(binary=True) as cursor:
             with cursor.copy(self._sql["stage"]) as copy:
-                copy.set_types(_STAGE_TYPES)
+                copy.set_types(STAGE_TYPES)
                 for order, (state, delivered) in enumerate(zip(batch.at, batch.events, strict=True)):
-                    copy.write_row(_staged(order, places[state], delivered))
+                    copy.write_row(staged(order, places[state], delivered))
             return cursor.execute(self._sql["merge"]).fetchall()
 
     def _bury(
@@ -275,7 +275,8 @@ def _under_canonical_keys(batch: Batch, aliases: Mapping[UUID, UUID]) -> Batch:
     return dataclasses.replace(batch, events=events)
 
 
-def _staged(order: int, place: Place, delivered: Delivered) -> tuple[Any, ...]:
+def staged(order: int, place: Place, delivered: Delivered) -> tuple[Any, ...]:
+    """The row of one event in the staging table, in the types of `STAGE_TYPES`."""
     event, register = delivered.event, delivered.register
     return (
         order,
