@@ -86,6 +86,11 @@ class MemoryWatch(threading.Thread):
         return trend(self._a_task)
 
     @property
+    def most(self) -> float:
+        """The highest of these, in MB; 0 where there was none."""
+        return max((size for _, size in self._a_task), default=0.0)
+
+    @property
     def longest(self) -> dict[str, Trend]:
         """Of each kind of process the one that lived longest: what many restarts could hide shows here."""
         found: dict[str, Trend] = {}
