@@ -1,6 +1,7 @@
 """The plots of the page, each of one suite's figures; a suite without the figures has no plot."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -22,10 +23,8 @@ _OF: Mapping[str, Sequence[Callable[[Mapping[str, Any], Result], Plot]]] = {
 
 def plots(result: Result) -> list[Plot]:
     """What can be drawn of a result."""
-    made: list[Plot] = []
+    made = []
     for plot in _OF.get(result.suite, ()):
-        try:
+        with suppress(LookupError, AttributeError, TypeError, ValueError):  # a run that left a figure out
             made.append(plot(msgspec.to_builtins(result.figures), result))
-        except (KeyError, TypeError, ValueError):
-            continue  # a run that left a figure out
-    return made
+    return [plot for plot in made if plot.shown]

@@ -65,6 +65,8 @@ def over_time(figures: Found, result: Result) -> Plot:
         "p99": figures["windows_5s_p99_ms"],
         "limit": next(goal.limit for goal in result.goals if goal.unit == "ms"),
     }
+    if not shown["p99"]:
+        raise LookupError
     told = "p50 and p99 of the time from put to visible over the run, in windows of five seconds"
     return Plot("latency-over-time", told, shown, 3.2, _draw_over_time)
 
