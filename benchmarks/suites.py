@@ -28,10 +28,10 @@ _TASK = ("--events", "20000", "--rounds", "1", "--students", "1000", "--sample",
 _REPLAY = ("--events", "50000", "--normal", "10")
 
 SUITES = (
-    Suite("task", "P1", "what one worker task of half a core takes", 6, _TASK),
+    Suite("task", "P1", "what one worker task of half a core takes", 4, _TASK),
     Suite("latency", "P2", "how soon readers find an event", 15, ("--quick",)),
     Suite("peers", "P3", "beside other ways to do the same", 15, ("--quick",)),
-    Suite("memory", "P4", "what a task needs of memory", 10, ("--quick",)),
+    Suite("memory", "P4", "what a task needs of memory", 65, ("--quick",)),
     Suite("api", "P5", "what the API takes, and how soon it answers", 4, ("--seconds", "3", "--rounds", "1")),
     Suite("backfill", "P6", "how fast files become scores, and Redis is made anew", 4, ("--quick",)),
     Suite("growth", "P7", "what an event costs in a ledger that has grown", 15, ("--quick",)),
