@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from benchmarks.binding import binds, task_share
 from benchmarks.classroom import Classroom
 from benchmarks.draining import Drained, Entry, Stream, packed
+from benchmarks.fullness import fullest
 from benchmarks.proving import Proven, prove
 from benchmarks.result import Goal, keep
 from benchmarks.staging import CPUS, backfill, running, say, stack
@@ -33,6 +33,7 @@ SMALL = 125
 """Events in an envelope at 5,000 a second: 50 ms of one of two shards."""
 COURSES = 20
 _WARM_UP = 40_000
+_TASK = "worker task"
 
 
 class Regime(NamedTuple):
@@ -66,7 +67,7 @@ class Found(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and keep; 0 when the goal is met and everything is proven, 1 when not."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.task", description=__doc__)
-    parser.add_argument("--events", type=int, default=200_000, help="of each round (default: %(default)s)")
+    parser.add_argument("--events", type=int, default=120_000, help="of each round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of each regime (default: %(default)s)")
     parser.add_argument("--students", type=int, default=10_000, help="full states (default: %(default)s)")
     names = [regime.name for regime in REGIMES]
@@ -142,10 +143,13 @@ def _goal(found: Sequence[Found]) -> Goal | None:
 
 
 def _binds(found: Found) -> str:
-    one = found.median
-    limit = CPUS if found.regime.limited else None
-    cores = os.cpu_count() or 1
-    return binds(one.cpu, one.events, one.seconds, limit=limit, busy=one.machine, cores=cores)
+    """The fullest part, and what the parts of the task cost an event."""
+    one, most = found.median, {_TASK: CPUS} if found.regime.limited else {}
+    cores = {part: used / one.seconds for part, used in one.cpu.items() if not part.startswith(_TASK)}
+    cores[_TASK] = one.cores(_TASK)
+    dearest = sorted(one.cpu, key=lambda part: -one.cpu[part])[:4]
+    told = ", ".join(f"{part} {one.micros(part):.0f} µs" for part in dearest)
+    return f"{fullest(cores, os.cpu_count() or 1, most=most)}; CPU of an event: {told}"
 
 
 def _figures(found: Sequence[Found], proven: Proven, arguments: argparse.Namespace) -> dict[str, object]:
@@ -167,7 +171,7 @@ def _of_regime(found: Found) -> dict[str, object]:
         "highest_3s_events_per_s": round(max(each.highest for each in found.rounds)),
         "until_checkpoint_s": round(one.checkpoint_seconds, 2),
         "cpu_us_per_event": {part: round(one.micros(part), 1) for part in one.cpu},
-        "task_cores": round(task_share(one.cpu, one.seconds), 3),
+        "task_cores": round(one.cores(_TASK), 3),
         "machine_busy": round(one.machine, 3),
         "binds": _binds(found),
     }
