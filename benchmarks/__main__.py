@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.result import FOLDER, Result, kept
-from benchmarks.suites import SUITES, Suite
+from benchmarks.suites import BESIDE_OTHERS, SUITES, Suite
 
 QUICK = Path(".local") / "bench"
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -60,18 +60,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             place = f"{number + 1} of {len(wanted)}"
             about = "" if given.quick else f", about {suite.minutes} min"
             console.rule(f"{place}: {suite.goal} {suite.name}{about}", align="left")
-            ran.append(run(suite, QUICK if given.quick else FOLDER, _started, quick=given.quick))
+            more = BESIDE_OTHERS.get(suite.name, ()) if not given.suites else ()
+            ran.append(run(suite, QUICK if given.quick else FOLDER, _started, quick=given.quick, usual=more))
     except KeyboardInterrupt:
         code = INTERRUPTED
     console.print(_table(ran, quick=given.quick))
     return code or (DONE if all(one.good for one in ran) else FAILED)
 
 
-def run(suite: Suite, folder: Path, start: Start, *, quick: bool) -> Ran:
+def run(suite: Suite, folder: Path, start: Start, *, quick: bool, usual: Sequence[str] = ()) -> Ran:
     """One suite; what it found counts only if it was written now, whatever it exits with."""
     before, stamp = _kept(suite, folder), _stamp(suite, folder)
     begun = time.monotonic()
-    start(suite, {"BENCH_RESULTS": str(folder.resolve())}, suite.quick if quick else ())
+    start(suite, {"BENCH_RESULTS": str(folder.resolve())}, suite.quick if quick else usual)
     seconds = time.monotonic() - begun
     found = _kept(suite, folder) if _stamp(suite, folder) != stamp else None
     judged = not quick and before is not None and found is not None

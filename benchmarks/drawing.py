@@ -121,5 +121,27 @@ def stacked(axes: Any, rows: Mapping[str, Mapping[str, float]], told: Callable[[
     axes.set_axis_off()
 
 
+def apart(wanted: Sequence[float], least: float) -> list[float]:
+    """Places for labels: each as near to where it is wanted as the others let it, in the same order."""
+    groups: list[list[int]] = []
+    for at in sorted(range(len(wanted)), key=wanted.__getitem__):
+        groups.append([at])
+        while (
+            len(groups) > 1
+            and _spread(groups[-2], wanted, least)[-1] + least > (_spread(groups[-1], wanted, least)[0])
+        ):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    placed = {
+        at: place for group in groups for at, place in zip(group, _spread(group, wanted, least), strict=True)
+    }
+    return [placed[at] for at in range(len(wanted))]
+
+
+def _spread(group: Sequence[int], wanted: Sequence[float], least: float) -> list[float]:
+    """The places of labels that touch, around the middle of where they are wanted."""
+    middle = sum(wanted[at] for at in group) / len(group)
+    return [middle + (place - (len(group) - 1) / 2) * least for place in range(len(group))]
+
+
 def height_of_bars(count: int) -> float:
     return 0.75 + 0.58 * count

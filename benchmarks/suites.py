@@ -25,12 +25,13 @@ class Suite(NamedTuple):
 
 
 _TASK = ("--events", "20000", "--rounds", "1", "--students", "1000", "--sample", "100")
+_PEERS = ("--events", "5000", "--few", "500", "--rounds", "1", "--seconds", "3")
 _REPLAY = ("--events", "50000", "--normal", "10")
 
 SUITES = (
     Suite("task", "P1", "what one worker task of half a core takes", 4, _TASK),
     Suite("latency", "P2", "how soon readers find an event", 15, ("--quick",)),
-    Suite("peers", "P3", "beside other ways to do the same", 15, ("--quick",)),
+    Suite("peers", "P3", "beside other ways to do the same", 15, _PEERS),
     Suite("memory", "P4", "what a task needs of memory", 65, ("--quick",)),
     Suite("api", "P5", "what the API takes, and how soon it answers", 4, ("--seconds", "3", "--rounds", "1")),
     Suite("backfill", "P6", "how fast files become scores, and Redis is made anew", 4, ("--quick",)),
@@ -40,3 +41,6 @@ SUITES = (
     Suite("scale", "P10", "whether twice the tasks take twice the events", 15, ("--quick",)),
     Suite("replay", "", "what a replay costs the live traffic beside it", 8, _REPLAY),
 )
+
+BESIDE_OTHERS = {"memory": ("--minutes", "30")}
+"""Arguments of a suite that is run with all others, where by itself it takes longer than all of them."""

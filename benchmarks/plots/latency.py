@@ -1,45 +1,19 @@
-"""The plots of the page, each of one suite's figures; a suite without the figures has no plot."""
+"""How long it takes until an event is visible: every sample by its time, and when it was slow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from benchmarks.drawing import DEEP, INK, OURS, PAPER, WARM, Plot, bars, height_of_bars, stacked
+from benchmarks.drawing import DEEP, INK, OURS, PAPER, WARM, Plot
 from benchmarks.result import Result
 from benchmarks.tables import number
 
 Found = Mapping[str, Any]
-_LOAD = "load generator"
-_NAMES = {
-    "worker task": "supervisor",
-    "worker task, shard processes": "shard processes (Python)",
-    "worker task, KCL's Java": "KCL's daemon (Java)",
-}
-_KINDS = {
-    "csv": "a row of CSV",
-    "ndjson": "a row of NDJSON",
-    "oulad": "a row of the Open University's table",
-    "rebuild": "a state of Redis, made anew",
-}
-_EMULATOR = "emulator"
-"""It stands in for AWS, so it is drawn as nothing of ours."""
 
 
-def plots(result: Result) -> list[Plot]:
-    """What can be drawn of a result."""
-    made: list[Plot] = []
-    for plot in _OF.get(result.suite, ()):
-        try:
-            made.append(plot(msgspec.to_builtins(result.figures), result))
-        except (KeyError, TypeError):
-            continue  # a run that left a figure out
-    return made
-
-
-def _latency(figures: Found, result: Result) -> Plot:
+def distribution(figures: Found, result: Result) -> Plot:
     shown = {
         "edges": figures["histogram"]["edges_ms"],
         "samples": figures["histogram"]["samples"],
@@ -85,12 +59,14 @@ def _stair(marks: Mapping[str, float], limit: float) -> list[str]:
     return left + right
 
 
-def _over_time(figures: Found, result: Result) -> Plot:
+def over_time(figures: Found, result: Result) -> Plot:
     shown = {
         "p50": figures["windows_5s_p50_ms"],
         "p99": figures["windows_5s_p99_ms"],
         "limit": next(goal.limit for goal in result.goals if goal.unit == "ms"),
     }
+    if not shown["p99"]:
+        raise LookupError
     told = "p50 and p99 of the time from put to visible over the run, in windows of five seconds"
     return Plot("latency-over-time", told, shown, 3.2, _draw_over_time)
 
@@ -110,73 +86,6 @@ def _draw_over_time(figure: Figure, shown: Any) -> None:
     axes.set_xlim(0, minutes[-1] + 5 / 60 / 2)
     axes.set_xlabel("minutes")
     axes.legend(loc="upper left", ncols=3, columnspacing=1.2, handlelength=1.4)
-
-
-def _cpu_of_load(figures: Found, _result: Result) -> Plot:
-    parts = _parts(figures["cpu_us_per_event"])
-    told = "CPU of an event by part at the promised rate: " + _listed(parts)
-    return Plot(
-        "cpu-at-the-rate", told, _sorted(parts), height_of_bars(len(parts)), _draw_cpu("at the promised rate")
-    )
-
-
-def _cpu_of_task(figures: Found, _result: Result) -> Plot:
-    parts = _parts(figures["regimes"]["limited"]["cpu_us_per_event"])
-    told = "CPU of an event by part from a full stream: " + _listed(parts)
-    return Plot(
-        "cpu-from-a-full-stream",
-        told,
-        _sorted(parts),
-        height_of_bars(len(parts)),
-        _draw_cpu("from a full stream"),
-    )
-
-
-def _cpu_of_rows(figures: Found, _result: Result) -> Plot:
-    rows = {told: figures[kind]["cpu_us_each"] for kind, told in _KINDS.items() if kind in figures}
-    told = "CPU of a row or state by part: " + "; ".join(
-        f"{name}: {_listed(row)}" for name, row in rows.items()
-    )
-    return Plot(
-        "cpu-of-a-backfill",
-        told,
-        [[name, list(row.items())] for name, row in rows.items()],
-        height_of_bars(len(rows)) + 0.4,
-        _draw_rows,
-    )
-
-
-def _draw_rows(figure: Figure, shown: Any) -> None:
-    axes = figure.subplots()
-    axes.set_title("CPU of a row or a state")
-    stacked(axes, {name: dict(parts) for name, parts in shown}, lambda value: f"{number(value)} µs")
-
-
-def _draw_cpu(when: str) -> Callable[[Figure, Any], None]:
-    def draw(figure: Figure, shown: Any) -> None:
-        axes = figure.subplots()
-        axes.set_title(f"CPU of an event, {when}")
-        bars(
-            axes,
-            dict(shown),
-            lambda value: f"{number(value)} µs",
-            [n for n, _ in shown if _EMULATOR not in n],
-        )
-
-    return draw
-
-
-def _parts(cpu: Mapping[str, float]) -> dict[str, float]:
-    """The parts of the system under short names; the load is none of it."""
-    return {_NAMES.get(name, name): used for name, used in cpu.items() if name != _LOAD}
-
-
-def _sorted(parts: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(parts.items(), key=lambda part: -part[1])
-
-
-def _listed(parts: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {number(used)} µs" for name, used in _sorted(parts))
 
 
 def _beside(axes: Any, value: float, height: float, text: str, *, left: bool) -> None:
@@ -201,10 +110,3 @@ def _plain_log(axes: Any, ticks: Sequence[int], edges: Sequence[float]) -> None:
     axes.set_xticks([tick for tick in ticks if edges[0] <= tick <= edges[-1]])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-_OF: Mapping[str, Sequence[Callable[[Found, Result], Plot]]] = {
-    "latency": (_latency, _over_time, _cpu_of_load),
-    "task": (_cpu_of_task,),
-    "backfill": (_cpu_of_rows,),
-}
