@@ -52,6 +52,7 @@ SELECT k.ord, s.student_ref, s.student_key
 FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
 CROSS JOIN LATERAL (SELECT student_ref FROM student_keys WHERE student_key = k.student_key OFFSET 0) a
 CROSS JOIN LATERAL (SELECT * FROM students WHERE student_ref = a.student_ref OFFSET 0) s
+WHERE EXISTS (SELECT FROM student_keys)
 
 -- name: new_students
 -- Committed before the merge: inside the merge's own statement a second writer would not see them and

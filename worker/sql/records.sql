@@ -154,6 +154,42 @@ INSERT INTO disclosed_students (student_key, at, chain, number)
 SELECT unnest(students), at, chain, number
 FROM new
 
+-- name: look
+-- The versions of states, and where none is missing the disclosures of who reads them: one round trip, one commit.
+WITH n AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(keys)s::json) AS n (ord bigint, student_key uuid, course_id text)
+), k AS MATERIALIZED (
+    SELECT ord,
+           (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
+           (SELECT o.course_ref FROM courses o WHERE o.course_id = n.course_id) AS course_ref
+    FROM n
+), found AS MATERIALIZED (
+    SELECT k.ord, c.birth, c.version
+    FROM k
+    -- one look-up each: the planner, which thinks of 100 keys, may read every state there is
+    CROSS JOIN LATERAL (
+        SELECT birth, version FROM course_scores
+        WHERE course_ref = k.course_ref AND student_ref = k.student_ref
+        OFFSET 0
+    ) c
+), new AS MATERIALIZED (
+    SELECT *
+    FROM json_to_recordset(%(rows)s::json)
+         AS r (chain uuid, number bigint, at timestamptz, who text, role text, what text, course_id text,
+               purpose text, subjects text, digest text, students uuid[])
+    WHERE (SELECT count(*) FROM found) = (SELECT count(*) FROM n)
+), recorded AS (
+    INSERT INTO disclosures (chain, number, at, who, role, what, course_id, purpose, students, digest)
+    SELECT chain, number, at, who, role, what, course_id, purpose,
+           decode(subjects, 'base64'), decode(digest, 'base64')
+    FROM new
+), listed AS (
+    INSERT INTO disclosed_students (student_key, at, chain, number)
+    SELECT unnest(students), at, chain, number
+    FROM new
+)
+SELECT ord, birth, version FROM found
+
 -- name: of_student
 -- Under whatever pseudonym the student had then.
 WITH own AS (
