@@ -55,6 +55,10 @@ class Drained(NamedTuple):
         """Microseconds of a part's CPU an event."""
         return self.cpu.get(part, 0.0) / self.events * 1e6
 
+    def cores(self, of: str) -> float:
+        """The cores that everything under a name used."""
+        return sum(used for part, used in self.cpu.items() if part.startswith(of)) / self.seconds
+
 
 def packed(events: Iterable[ScoreEvent], shards: Sequence[Any], per_envelope: int) -> list[Entry]:
     """Envelopes of at most so many events, each of one shard, the shards in turn."""

@@ -4,6 +4,7 @@ Resident memory counts what processes share once for each, so it tells more than
 each in what they have together (PSS) is told beside it.
 """
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import psutil
 from benchmarks.staging import Running, running, say, stack
 from scripts.loading.figures import per_event
 from tests.faults.load import Crowd, Load
-from tests.faults.memory import MemoryWatch, Trend
+from tests.faults.memory import MemoryWatch, Series, Trend
 from tests.faults.proof import wait_until_quiet
 from tests.faults.stage import family
 from worker import wiring
@@ -30,6 +31,7 @@ CROWD = Crowd(students=100_000, courses=200, skew=0.0)
 _TICK_SECONDS = 0.05
 _TELL_SECONDS = 30.0
 _MIB = 1 << 20
+_POINTS = 60
 
 
 class Footprint(NamedTuple):
@@ -39,13 +41,18 @@ class Footprint(NamedTuple):
     minutes: float
     rate: float
     late_seconds: float
-    most_mb: float
+    series: Series
     trend: Trend
     by_kind: Mapping[str, Trend]
     at_end: Mapping[str, Mapping[str, float]]
     cpu: Mapping[str, float]
     events: int
     closes: bool
+
+    @property
+    def most_mb(self) -> float:
+        """The highest that was seen, the start included."""
+        return max(size for _, size in self.series)
 
     @property
     def growth(self) -> float:
@@ -75,6 +82,7 @@ class Footprint(NamedTuple):
             "rss_MB_per_minute_by_kind": {
                 kind: round(_mb(one.mb_per_minute), 3) for kind, one in self.by_kind.items()
             },
+            "rss_MB_over_minutes": thinned(self.series),
             "at_end": self.at_end,
             "cpu_us_per_event": {part: round(used, 1) for part, used in self.cpu.items()},
         }
@@ -94,6 +102,12 @@ def watched(minutes: float, rate: int) -> Footprint:
             return _Watch(session, run, producing, edges).over(minutes)
 
 
+def thinned(series: Series, most: int = _POINTS) -> list[tuple[float, float]]:
+    """At most so many evenly chosen points as (minute, MB), the last one among them."""
+    step = max(1, math.ceil(len(series) / most))
+    return [(round(at / 60, 2), round(size, 1)) for at, size in series[::-1][::step][::-1]]
+
+
 class _Watch:
     def __init__(self, session: Session, run: Running, producing: Load, edges: Edges) -> None:
         self._session = session
@@ -107,8 +121,8 @@ class _Watch:
         before, late = self._run.cpu(), 0.0
         self._load.start()
         memory.start()
-        end = time.monotonic() + 60 * minutes
-        told = time.monotonic()
+        begun = told = time.monotonic()
+        end = begun + 60 * minutes
         while (now := time.monotonic()) < end:
             if not task.process.running:
                 raise StackError(f"the worker task has ended; see {task.process.log}")
@@ -130,7 +144,7 @@ class _Watch:
             minutes=minutes,
             rate=self._load.rate,
             late_seconds=late,
-            most_mb=_mb(memory.most),
+            series=[(at - begun, _mb(size)) for at, size in memory.series],
             trend=trend,
             by_kind=memory.longest,
             at_end=at_end,

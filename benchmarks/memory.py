@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="of the steady rate (default: %(default)s)")
     parser.add_argument("--rate", type=int, default=5_000, help="events a second (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a look: 90 seconds, and fewer students")
     parser.add_argument("--only", choices=("task", "states"), help="one half; nothing is kept then")
     parser.add_argument(
         "--oulad",
@@ -54,16 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="the Open University's scores.csv.gz, measured beside Project STAR (default: OULAD_SCORES)",
     )
     arguments = parser.parse_args(argv)
+    students, minutes = (5_000, 1.5) if arguments.quick else (STUDENTS, arguments.minutes)
     goals: list[Goal] = []
     figures: dict[str, object] = {}
     try:
         if arguments.only != "task":
             real = _real(arguments.oulad)
-            crowds = {"typical": _crowd(states.typical), "full": _crowd(states.full)}
+            crowds = {"typical": _crowd(states.typical, students), "full": _crowd(states.full, students)}
             goals += _goals_of_states(real, crowds["typical"])
             figures |= {"states": {name: sizes.figures for name, sizes in real.items()}, "redis": crowds}
         if arguments.only != "states":
-            found = watched(arguments.minutes, arguments.rate)
+            found = watched(minutes, arguments.rate)
             goals += _goals_of_task(found)
             figures["task"] = found.figures
     except (NotLimited, StackError) as reason:
@@ -102,8 +104,8 @@ def _real(oulad: Path | None) -> dict[str, Sizes]:
     return found
 
 
-def _crowd(made: states.Maker) -> dict[str, float]:
-    """100,000 students in 3 courses on a server of their own: what it uses before and after."""
+def _crowd(made: states.Maker, students: int) -> dict[str, float]:
+    """So many students in 3 courses on a server of their own: what it uses before and after."""
     with tempfile.TemporaryDirectory(prefix="edu-bench-") as folder, reserved_port() as port:
         server = Valkey(Path(folder) / "valkey", Path(folder) / "valkey.log", port=port)
         server.start()
@@ -111,8 +113,8 @@ def _crowd(made: states.Maker) -> dict[str, float]:
         projection = RedisProjection(lambda: server.url, 1, _TTL_SECONDS)
         try:
             before = states.used(client)
-            say(f"writing {STUDENTS * COURSES:,} states into an empty server")
-            held = states.install(projection, made(STUDENTS, COURSES))
+            say(f"writing {students * COURSES:,} states into an empty server")
+            held = states.install(projection, made(students, COURSES))
             after = states.used(client)
         finally:
             projection.close()
@@ -120,6 +122,7 @@ def _crowd(made: states.Maker) -> dict[str, float]:
             server.stop()
     say(f"{held:,} states: {after / 1e6:,.1f} MB used")
     return {
+        "students": students,
         "states": held,
         "before_MB": round(before / 1e6, 1),
         "used_MB": round(after / 1e6, 1),
@@ -132,7 +135,7 @@ def _goals_of_states(real: dict[str, Sizes], typical: dict[str, float]) -> list[
     sizes, mean, taken = real[name], round(real[name].mean, 1), typical["used_MB"]
     about = f"{name.upper()}, {sizes.states:,} states"
     around = f"memory: {sizes.value_mean:.0f} B of value, the rest is key, table and expiry"
-    whole = f"{STUDENTS:,} students in {COURSES} courses, {typical['states']:,} states, all the server uses"
+    whole = f"{typical['students']:,} students in {COURSES} courses, all that the server uses"
     each = f"memory: {typical['a_state_B']:,.0f} B a state"
     return [
         Goal(

@@ -46,15 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.start", description=__doc__)
     parser.add_argument("--starts", type=int, default=3, help="of each kind (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=9, help="imports timed (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a look: one start of each kind")
     parser.add_argument("--only", choices=("imports", "starts"), help="one half; nothing is kept then")
     arguments = parser.parse_args(argv)
+    processes, starts = (3, 1) if arguments.quick else (arguments.processes, arguments.starts)
     goals: list[Goal] = []
     figures: dict[str, object] = {}
     if arguments.only != "starts":
-        goals.append(_imports(arguments.processes, figures))
+        goals.append(_imports(processes, figures))
     try:
         if arguments.only != "imports":
-            goals += _starts(arguments.starts, figures)
+            goals += _starts(starts, figures)
     except (NotLimited, StackError) as reason:
         say(str(reason))
         return 1

@@ -86,9 +86,9 @@ class MemoryWatch(threading.Thread):
         return trend(self._a_task)
 
     @property
-    def most(self) -> float:
-        """The highest of these, in MB; 0 where there was none."""
-        return max((size for _, size in self._a_task), default=0.0)
+    def series(self) -> Series:
+        """What `a_task` is the trend of."""
+        return self._a_task
 
     @property
     def longest(self) -> dict[str, Trend]:
