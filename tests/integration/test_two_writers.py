@@ -185,8 +185,10 @@ def test_a_row_is_staged_as_it_was_sent(writers: list[AuroraLedger], admin: psyc
         "event_key, item, source FROM attempts"
     ).fetchall()
     expected = {
-        (r.key, r.check, e.score, e.max_score, e.occurred_at, e.graded_at, e.kind, r.rev, r.digest)
-        + (r.event_key, e.item_id, e.source)
+        (
+            *(r.key, r.check, e.score, e.max_score, e.occurred_at, e.graded_at),
+            *(e.kind, r.rev, r.digest, r.event_key, e.item_id, e.source),
+        )
         for e, r in ((one.event, one.register) for one in given.events)
     }
     assert set(rows) == expected
