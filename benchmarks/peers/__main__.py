@@ -24,7 +24,7 @@ from benchmarks.peers.guarantees import GUARANTEES, INPUT
 from benchmarks.peers.latency import Latencies, Latency
 from benchmarks.peers.sinks import Sinks
 from benchmarks.peers.stage import NotRun, Stage
-from benchmarks.peers.throughput import KINESIS, OURS, Throughput
+from benchmarks.peers.throughput import KINESIS, Throughput
 from benchmarks.result import keep
 from worker.local.process import StackError
 from worker.local.session import Session
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     number = {"type": int, "help": "(default: %(default)s)"}
     parser.add_argument("--rounds", default=3, **number)  # type: ignore[arg-type]
     parser.add_argument("--events", type=int, default=50_000, help="for batches (default: %(default)s)")
-    parser.add_argument("--few", type=int, default=6_000, help="for single records (default: %(default)s)")
+    parser.add_argument("--few", type=int, default=5_000, help="for single records (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="of each latency (default: %(default)s)")
     parser.add_argument("--only", action="append", default=[], help="names that hold this; repeatable")
     parser.add_argument(
@@ -134,7 +134,7 @@ def _measure(
                         f"round {number + 1}: {name}: {cost.rate:,.0f}/s, {cost.process_us:.1f} us of its CPU"
                     )
     outcome.costs = {name: outcome.costs[name] for name, _ in runs if name in outcome.costs}
-    stages = throughput.stages[OURS]
+    stages = throughput.stages
     outcome.stages = {
         name: statistics.median(one.get(name, 0.0) for one in stages)
         for name in (stages[0] if stages else ())

@@ -3,13 +3,15 @@
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.peers.cost import Cost, Meter, cost
+from benchmarks.peers.distance import away
 from benchmarks.peers.events import Call, empty
 from benchmarks.peers.feeder import Feeder
 from benchmarks.peers.sinks import Sinks
@@ -61,9 +63,21 @@ class Stage:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def fed(self, name: str, child: Fed, calls: Sequence[Call]) -> Cost:
-        """Feed a child; the first call warms it up and is not measured."""
-        with Feeder(child.command, child.environment, self.log(name)) as feeder:
+    def fed(self, name: str, child: Fed, calls: Sequence[Call], distance: float = 0.0) -> Cost:
+        """Feed a child; the first call warms it up and is not measured.
+
+        Args:
+            name: of its log.
+            child: how it is started.
+            calls: what it is fed.
+            distance: so many seconds away from it are the servers.
+        """
+        with ExitStack() as opened:
+            sees = child.environment
+            if distance:
+                folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="edu-away-")))
+                sees = opened.enter_context(away(distance, sees, folder))
+            feeder = opened.enter_context(Feeder(child.command, sees, self.log(name)))
             feeder.begin()
             feeder.feed(empty())
             feeder.feed(calls[0])
