@@ -60,8 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         stage, ledger = _stage(opened, Path(folder), arguments.folder, say)
         _measure(stage, ledger, arguments, outcome, say)
     found = telling.goals(outcome.costs, outcome.latencies, outcome.stages)
-    console.print(telling.throughput_table(outcome.costs, outcome.not_run))
+    console.print(telling.throughput_table(outcome.costs))
     console.print(telling.latency_table(outcome.latencies))
+    for name, reason in outcome.not_run.items():
+        say(f"not run: {name}: {reason}")
     for goal in found:
         told = f"{goal.what}: {goal.value:g} of {goal.limit:g} {goal.unit}"
         say(f"{'met   ' if goal.met else 'missed'} {told}{goal.binds and f'; binds: {goal.binds}'}")
@@ -99,11 +101,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stage(opened: ExitStack, folder: Path, peers: Path, say: Say) -> tuple[Stage, ours.Ledger]:
+    python: Path | house.NotInstalled
     try:
         python = house.python_of(peers.resolve(), say)
     except house.NotInstalled as reason:
-        say(str(reason))
-        python = None
+        python = reason
     session = Session(folder, say)
     opened.callback(session.remove)
     opened.enter_context(session)

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.peers import house
 from benchmarks.peers.cost import Cost, Meter, cost
 from benchmarks.peers.distance import away
 from benchmarks.peers.events import Call, empty
@@ -37,14 +38,19 @@ class Fed(NamedTuple):
 
 
 class Stage:
-    """Servers, folders and interpreters."""
+    """Servers, folders and interpreters.
 
-    def __init__(self, session: Session, sinks: Sinks, peers: Path | None) -> None:
+    Args:
+        session: whose servers all of them use.
+        sinks: the peers' own tables and keys.
+        peers: the interpreter that has the peers' packages, or why there is none.
+    """
+
+    def __init__(self, session: Session, sinks: Sinks, peers: Path | house.NotInstalled) -> None:
         self.session = session
         self.sinks = sinks
         self.kinesis: Any = aws_client("kinesis", session.stack.endpoints.aws_endpoint_url)
-        self.peers = peers
-        """The interpreter that has the peers' packages."""
+        self._peers = peers
 
     def meter(self, pid: int) -> Meter:
         """The CPU of one process and of the servers."""
@@ -102,10 +108,10 @@ class Stage:
         Raises:
             NotRun: they could not be installed.
         """
-        if self.peers is None:
-            raise NotRun("its packages are not installed")
+        if isinstance(self._peers, house.NotInstalled):
+            raise NotRun(str(self._peers))
         process = ServerProcess(name, self.log(name))
-        command = [str(self.peers), "-m", f"benchmarks.peers.{module}", *options]
+        command = [str(self._peers), "-m", f"benchmarks.peers.{module}", *options]
         process.launch(command, directory=self.session.directory, environment=self.environment())
         try:
             yield process
