@@ -72,7 +72,7 @@ def micros(moment: datetime) -> int:
 
 def from_micros(value: int) -> datetime:
     """The aware UTC datetime of `value` microseconds since 1970-01-01T00:00:00Z."""
-    return EPOCH + timedelta(microseconds=value)
+    return EPOCH + value * _MICROSECOND
 
 
 def length_prefixed(*parts: bytes) -> bytes:
