@@ -6,7 +6,6 @@ students, and the usual one again once 50,000 students have been erased and ever
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 
 from benchmarks.growing.batches import repeated
 from benchmarks.growing.measuring import Subject
@@ -27,7 +26,7 @@ def looked_at(
     bad: list[str] = []
     for rows in steps:
         say(f"{rows:>11,} rows: the statements' plans")
-        with Subject(yard, yard.ledgers(rows, 1)[0], 8) as subject:
+        with Subject(yard, yard.ledgers(rows)[0], 8) as subject:
             kinds = _looked_at(subject)
         told[str(rows)] = {kind: summed(found) for kind, found in kinds.items()}
         bad += [
@@ -40,16 +39,16 @@ def looked_at(
 
 
 def _looked_at(subject: Subject) -> dict[str, list[Explained]]:
-    taken = list(islice(subject.batches, 3))
+    taken = subject.batches.take(3)
     subject.pipeline.take(taken)
     replay = repeated(taken)
     keys = replay.keys[:_KEYS]
     steps: dict[str, Step] = {
-        "usual": lambda: subject.pipeline.take(list(islice(subject.batches, 1))),
+        "usual": lambda: subject.pipeline.take(subject.batches.take(1)),
         "replay": lambda: subject.ledger.commit(subject.ledger.intern(replay)),
         "rebuild": lambda: subject.ledger.read(keys),
         "sweep": lambda: subject.ledger.states_of([key.student_key for key in keys]),
-        "erased": lambda: subject.pipeline.take(list(islice(subject.batches, 1))),
+        "erased": lambda: subject.pipeline.take(subject.batches.take(1)),
     }
     kinds: dict[str, list[Explained]] = {}
     found = subject.ledger.explained()

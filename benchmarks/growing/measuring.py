@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -13,17 +12,18 @@ import psycopg
 
 from benchmarks.growing import cpu
 from benchmarks.growing.ballast import some_states
-from benchmarks.growing.batches import EVENTS, SOURCE, STATES, batches
+from benchmarks.growing.batches import EVENTS, Batches, Mix
 from benchmarks.growing.plans import Explainable
 from benchmarks.growing.yard import Ledger, Yard
 from worker.adapters.memory import MemoryMetrics, MemoryVault
 from worker.adapters.redis import RedisProjection
 from worker.domain.identity import Identity, Key, Keyring
-from worker.ports import Batch
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, Policy, World
 
 _IDENTITY = Identity(Keyring("k", {"k": Key(bytes(32), bytes(64))}))
+_LANE = 10_000
+"""Batches that one lane may have."""
 
 # A table of more than a quarter of the memory is not kept when it is read from end to end.
 _EVERYTHING = (
@@ -69,27 +69,27 @@ class Subject:
         yard: the servers, whose CPU is watched.
         ledger: the rows.
         most: batches that will be asked for.
+        lane: whose attempts these are, where others write to the same ledger.
     """
 
-    def __init__(self, yard: Yard, ledger: Ledger, most: int) -> None:
+    def __init__(self, yard: Yard, ledger: Ledger, most: int, lane: int = 0) -> None:
         self._yard = yard
         url = ledger.url
-        self.rows = ledger.rows
         self.watch = psycopg.connect(url, autocommit=True)
         self.ledger = Explainable(lambda: url, MemoryVault())
-        self._projection = RedisProjection(lambda: yard.valkey.url, ledger.epoch, 86_400)
+        self.projection = RedisProjection(lambda: yard.valkey.url, ledger.epoch, 86_400)
         self.metrics = MemoryMetrics()
-        had = self.ledger.open_source(SOURCE).committed.sequence
-        turn = max(0, had)
-        self.batches: Iterator[Batch] = batches(some_states(url, most * STATES, turn), turn)
+        source = f"file:growth-{lane}"
+        turn = max(lane * _LANE, self.ledger.open_source(source).committed.sequence)
+        self.batches = Batches(some_states(url, most * Mix.of(EVENTS).states, turn), turn, source)
         world = World(
             ledger=self.ledger,
-            projection=self._projection,
+            projection=self.projection,
             metrics=self.metrics,
             now=lambda: datetime.now(UTC),
             pause=_never,
         )
-        self.pipeline = Pipeline(SOURCE, Decoder(_IDENTITY, "default"), world, Policy())
+        self.pipeline = Pipeline(source, Decoder(_IDENTITY, "default"), world, Policy())
         self.pipeline.open(None)
         found = self.watch.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
@@ -105,10 +105,10 @@ class Subject:
         """
         self.ledger.run(_EVERYTHING)
 
-    def turn(self, warm: int, count: int) -> Cost:
-        """Some batches that are not counted, then some that are."""
-        self.pipeline.take(list(islice(self.batches, warm)))
-        cut = list(islice(self.batches, count))
+    def turn(self, warm: int, count: int, events: int = EVENTS) -> Cost:
+        """Some batches that are not counted, then some that are; of so many events each."""
+        self.pipeline.take(self.batches.take(warm, events))
+        cut = self.batches.take(count, events)
         with _as_small_as_a_shard_process():
             before = self._used()
             begun = time.perf_counter()
@@ -116,9 +116,9 @@ class Subject:
             wall = time.perf_counter() - begun
             after = self._used()
         parts = [last - first for first, last in zip(before, after, strict=True)]
-        client, backend, duties, valkey, wal = (part / count / EVENTS for part in parts)
+        client, backend, duties, valkey, wal = (part / count / events for part in parts)
         us = 1e6
-        return Cost(client * us, backend * us, duties * us, valkey * us, wall / count / EVENTS * us, wal)
+        return Cost(client * us, backend * us, duties * us, valkey * us, wall / count / events * us, wal)
 
     def _used(self) -> tuple[float, ...]:
         row = self.watch.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone()
@@ -131,7 +131,7 @@ class Subject:
 
     def close(self) -> None:
         self.ledger.close()
-        self._projection.close()
+        self.projection.close()
         self.watch.close()
 
     def __enter__(self) -> Self:

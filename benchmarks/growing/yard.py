@@ -14,7 +14,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
 
-from benchmarks.growing.ballast import fill, project
+from benchmarks.growing.ballast import COURSES, fill, project
+from benchmarks.growing.partitions import partition
 from worker.adapters.redis import RedisProjection
 from worker.local.postgres import Postgres
 from worker.local.process import StackError, reserved_port
@@ -43,12 +44,15 @@ class Yard:
         self.postgres = Postgres(folder / "postgres", folder / "postgres.log")
         self._say = say
 
-    def ledgers(self, rows: int, copies: int) -> Sequence[Ledger]:
+    def ledgers(self, rows: int, copies: int = 1) -> Sequence[Ledger]:
         """So many ledgers of about so many rows, with all their states in Redis."""
-        return [self._ledger(rows, copy) for copy in range(copies)]
+        return [self._ledger(rows, f"growth_{rows}_{copy}") for copy in range(copies)]
 
-    def _ledger(self, rows: int, copy: int) -> Ledger:
-        name = f"growth_{rows}_{copy}"
+    def partitioned(self, rows: int) -> Ledger:
+        """Another, whose attempts are in partitions."""
+        return self._ledger(rows, f"growth_{rows}_parted", lambda url: partition(url, COURSES))
+
+    def _ledger(self, rows: int, name: str, change: Callable[[str], None] = lambda _url: None) -> Ledger:
         url = make_conninfo(self.postgres.url, dbname=name)
         with psycopg.connect(self.postgres.url, autocommit=True) as connection:
             row = connection.execute(
@@ -61,6 +65,7 @@ class Yard:
         self._say(f"{rows:>11,} rows are made")
         found = Ledger(rows, url, time.time_ns() // 1_000_000 % 1_000_000_000)
         fill(url, rows)
+        change(url)
         projection = RedisProjection(lambda: self.valkey.url, found.epoch, _DAY)
         try:
             project(url, projection, self._say)
