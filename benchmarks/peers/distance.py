@@ -6,8 +6,8 @@ relay passes on what it gets, requests later by a fixed time and answers at once
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ class Relay:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._servers: list[asyncio.Server] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._thread.start()
@@ -45,34 +46,62 @@ class Relay:
         return f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}{far.path}"
 
     def close(self) -> None:
-        """Stop passing on."""
+        """Stop passing on; no connection is left open."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        for server in self._servers:
+            server.close()
+        passing = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in passing:
+            task.cancel()
+        await asyncio.gather(*passing, return_exceptions=True)
 
     def _run(self, step: Awaitable[asyncio.Server]) -> asyncio.Server:
         async def made() -> asyncio.Server:
             return await step
 
-        return asyncio.run_coroutine_threadsafe(made(), self._loop).result()
+        server = asyncio.run_coroutine_threadsafe(made(), self._loop).result()
+        self._servers.append(server)
+        return server
 
     def _answering(self, connect: Callable[[], Awaitable[Pair]]) -> Callable[..., Awaitable[None]]:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            far_reader, far_writer = await connect()
-            await asyncio.gather(
-                self._pass_on(reader, far_writer, self._seconds), self._pass_on(far_reader, writer, 0.0)
-            )
+            async with _ended(writer):
+                far_reader, far_writer = await connect()
+                async with _ended(far_writer), asyncio.TaskGroup() as both:
+                    both.create_task(self._pass_on(reader, far_writer, self._seconds))
+                    both.create_task(self._pass_on(far_reader, writer, 0.0))
 
         return answer
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float
     ) -> None:
-        while data := await reader.read(_CHUNK):
-            if seconds:
-                self._loop.call_later(seconds, writer.write, data)
-            else:
-                writer.write(data)
+        with suppress(OSError):  # a connection that is reset has ended as well
+            while data := await reader.read(_CHUNK):
+                if seconds:
+                    self._loop.call_later(seconds, writer.write, data)
+                else:
+                    writer.write(data)
         self._loop.call_later(seconds, writer.close)
+
+
+@asynccontextmanager
+async def _ended(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """A connection that is gone at the end: after all that was to be sent, at once when it is cut short."""
+    try:
+        yield
+        writer.close()
+    except BaseException:
+        writer.transport.abort()
+        raise
+    finally:
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 @contextmanager
