@@ -36,6 +36,7 @@ def test_no_part_of_an_events_way_has_become_dearer() -> None:
 @pytest.mark.parametrize("part", probes(), ids=lambda part: str(part.name))
 def test_a_part_that_does_its_work_twice_is_told(part: Probe) -> None:
     """Beside itself as it is now: what was kept may be of a time when it was dearer."""
+
     def twice(given: Any) -> None:
         part.step(given[0])
         part.step(given[1])
