@@ -32,6 +32,7 @@ SUITES = (
     Suite("task", "P1", "what one worker task of half a core takes", 4, _TASK),
     Suite("latency", "P2", "how soon readers find an event", 15, ("--quick",)),
     Suite("peers", "P3", "beside other ways to do the same", 15, _PEERS),
+    Suite("hotpath", "", "where the CPU of an event goes", 2, ("--quick",)),
     Suite("memory", "P4", "what a task needs of memory", 65, ("--quick",)),
     Suite("api", "P5", "what the API takes, and how soon it answers", 4, ("--seconds", "3", "--rounds", "1")),
     Suite("backfill", "P6", "how fast files become scores, and Redis is made anew", 4, ("--quick",)),
