@@ -78,9 +78,13 @@ class Classroom:
                     rows.writerow((*who, item, attempt, _score(student, turn), MAX_SCORE, occurred))
         return RING * self.students
 
-    def draw(self, count: int, now: datetime) -> Round:
-        """The next round: so many attempts, a microsecond apart, each newer than all its student has."""
-        students = self._chance.integers(0, self.students, size=count)
+    def draw(self, count: int, now: datetime, together: int = 1) -> Round:
+        """The next round: so many attempts, a microsecond apart, each newer than all its student has.
+
+        A student drawn sends so many `together`, as somebody does who answers the questions of one quiz.
+        """
+        sittings = self._chance.integers(0, self.students, size=-(-count // together))
+        students = np.repeat(sittings, together)[:count]
         order = np.argsort(students, kind="stable")
         starts = np.flatnonzero(np.diff(students[order], prepend=-1))
         places = np.arange(count) - np.repeat(starts, np.diff(starts, append=count))

@@ -94,7 +94,7 @@ def blocks(results: Mapping[str, Result], pictures: str) -> dict[str, str]:
             made[suite.name] = f"*Not measured yet: `make bench-{suite.name}`.*"
             continue
         drawn = [_image(plot, pictures) for plot in plots(result)]
-        pieces = [*drawn, tables.taken(result), tables.figures(result)]
+        pieces = [*drawn, tables.taken(result), tables.words(result), tables.figures(result)]
         made[suite.name] = "\n\n".join(piece for piece in pieces if piece)
     return made
 

@@ -9,6 +9,8 @@ from benchmarks.result import Goal, Machine, Result
 from benchmarks.suites import Suite
 
 _LONGEST_LIST = 6
+_LONGEST_TABLE = 60
+_LONGEST_WORD = 80
 _MISSING = "*not measured yet*"
 
 
@@ -32,14 +34,49 @@ def machine(where: Machine) -> str:
     return f"{cores} ({where.processor}){memory}{kernel}, Python {where.python}"
 
 
+def words(result: Result) -> str:
+    """What a suite says in sentences: what it was given, what it could not do, what a figure stands for."""
+    pieces = []
+    for name, value in result.figures.items():
+        title = f"*{name.replace('_', ' ').capitalize()}.*"
+        match value:
+            case str() if _is_long(value):
+                pieces.append(f"{title} {value}")
+            case Mapping() if value and _is_prose(value):
+                pieces.append(
+                    "\n".join([title, "", *(f"- **{one}**: {said}" for one, said in value.items())])
+                )
+    return "\n\n".join(pieces)
+
+
 def figures(result: Result) -> str:
-    """Every figure of a suite, folded away; the long lists are in its file."""
-    rows = [f"| {name} | {told} |" for name, told in _flat(result.figures)]
+    """Every figure of a suite, folded away; long lists and tables are in its file."""
+    rows = []
+    for name, value in result.figures.items():
+        if isinstance(value, str) and _is_long(value):
+            continue
+        if isinstance(value, Mapping) and _is_prose(value):
+            continue
+        told = [f"| {place} | {number} |" for place, number in _flat(value, name)]
+        if len(told) > _LONGEST_TABLE:
+            file = f"[{result.suite}.json](../benchmarks/results/{result.suite}.json)"
+            told = [f"| {_cell(name)} | {len(told)} figures, in {file} |"]
+        rows += told
     if not rows:
         return ""
     summary = f"<summary>every figure of {result.suite}</summary>"
     table = "\n".join(["| figure | |", "|---|--:|", *rows])
     return f"<details>{summary}\n\n{table}\n\n</details>"
+
+
+def _is_long(text: str) -> bool:
+    return len(text) > _LONGEST_WORD
+
+
+def _is_prose(values: Mapping[object, object]) -> bool:
+    """Whether all of it is text, and some of it long."""
+    texts = [value for value in values.values() if isinstance(value, str)]
+    return len(texts) == len(values) and any(map(_is_long, texts))
 
 
 def number(value: float) -> str:

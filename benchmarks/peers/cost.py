@@ -8,8 +8,6 @@ import msgspec
 
 from scripts.loading.machine import cpu_seconds
 
-PARTS = ("process", "postgresql", "valkey")
-
 
 class Cost(msgspec.Struct, frozen=True):
     """So many events in so many seconds; CPU in microseconds an event."""
@@ -53,7 +51,11 @@ class Meter:
     """
 
     def __init__(self, process: int, postgres: int | None, valkey: int | None) -> None:
-        self._roots = dict(zip(PARTS, ([process], [postgres], [valkey]), strict=True))
+        self._roots: dict[str, list[int | None]] = {
+            "process": [process],
+            "postgresql": [postgres],
+            "valkey": [valkey],
+        }
 
     def look(self) -> Look:
         """Now."""
@@ -62,5 +64,5 @@ class Meter:
 
 def cost(before: Look, after: Look, events: int) -> Cost:
     """Of what lay between two looks."""
-    used = {part: (after.cpu.get(part, 0.0) - before.cpu.get(part, 0.0)) * 1e6 / events for part in PARTS}
+    used = {part: (after.cpu[part] - before.cpu.get(part, 0.0)) * 1e6 / events for part in after.cpu}
     return Cost(events, after.at - before.at, used["process"], used["postgresql"], used["valkey"])

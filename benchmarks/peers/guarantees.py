@@ -1,4 +1,4 @@
-"""What each figure stands for: what a peer is given, what it promises, and what of our work it leaves undone."""
+"""What each figure stands for: what a peer is given, what it promises, what of our work it leaves undone."""
 
 from collections.abc import Mapping
 

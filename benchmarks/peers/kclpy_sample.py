@@ -76,20 +76,12 @@ class Sample:
     def store(self, records: Sequence[bytes]) -> None:
         """One event at a time."""
         for data in records:
-            for event in self.events(data):
+            for event in opened(data, envelopes=self._envelopes):
                 self.connection.execute(INSERT, row(event))
                 if event.get("score") is not None:
                     pipeline = self.redis.pipeline(transaction=False)
                     append(pipeline, event)
                     pipeline.execute()
-
-    def events(self, data: bytes) -> Iterator[Event]:
-        """The events of one record."""
-        if not self._envelopes:
-            yield json.loads(data)
-            return
-        lines = zstandard.ZstdDecompressor().decompress(data).split(b"\n")
-        yield from map(json.loads, lines[1:])
 
     def _checkpoint(self, checkpointer: Any, sequence: str, sub_sequence: int) -> None:
         for _ in range(self._RETRIES):
@@ -107,7 +99,7 @@ class Batched(Sample):
     """One transaction and one pipeline for all records of a call."""
 
     def store(self, records: Sequence[bytes]) -> None:
-        events = [event for data in records for event in self.events(data)]
+        events = [event for data in records for event in opened(data, envelopes=self._envelopes)]
         with (
             self.connection.transaction(),
             self.connection.cursor() as cursor,
@@ -120,6 +112,15 @@ class Batched(Sample):
             if event.get("score") is not None:
                 append(pipeline, event)
         pipeline.execute()
+
+
+def opened(data: bytes, *, envelopes: bool) -> Iterator[Event]:
+    """The events of one record."""
+    if not envelopes:
+        yield json.loads(data)
+        return
+    lines = zstandard.ZstdDecompressor().decompress(data).split(b"\n")
+    yield from map(json.loads, lines[1:])
 
 
 def row(event: Event) -> Row:

@@ -26,8 +26,13 @@ TICK_SECONDS = 0.05
 EACH = 10
 """Events of the load with each of the probe's: 220 a second together."""
 PROBE = "probe"
+OURS = "ours"
+POLLED = "Pathway, stream polled by boto3, commits as by default"
+POLLED_FAST = "Pathway, stream polled by boto3, fastest commits"
 _LOOK_SECONDS = 0.003
 _LATE_SECONDS = 20.0
+_WARM = int(3 / TICK_SECONDS)
+"""So many ticks do not count: Java compiles what it needs, and everybody meets the first events."""
 _encode = msgspec.json.Encoder().encode
 
 Eye = Callable[[], int]
@@ -102,7 +107,7 @@ class Latencies:
     def __init__(self, stage: Stage, ledger: ours.Ledger, seconds: float) -> None:
         self._stage = stage
         self._ledger = ledger
-        self._ticks = int(seconds / TICK_SECONDS)
+        self._ticks = _WARM + int(seconds / TICK_SECONDS)
         edges = ledger.edges
         self._events = Events("latency", EACH * (self._ticks + 1), edges.identity, edges.realm)
         self._plain = self._events.plain()
@@ -110,11 +115,11 @@ class Latencies:
     def runs(self) -> Mapping[str, Callable[[], Latency]]:
         """Everything that is compared."""
         return {
-            "ours": self._ours,
+            OURS: self._ours,
             "async-kinesis, record by record": lambda: self._async("record"),
             "async-kinesis, lists, fastest polls": lambda: self._async("list", "--fast"),
-            "Pathway, stream polled by boto3, fastest commits": lambda: self._pathway("poll", 50),
-            "Pathway, files, commits as by default": lambda: self._pathway("files", 1500),
+            POLLED: lambda: self._pathway("poll", 1500),
+            POLLED_FAST: lambda: self._pathway("poll", 50),
             "Pathway, files, fastest commits": lambda: self._pathway("files", 50),
         }
 
@@ -211,7 +216,7 @@ class Latencies:
         return look
 
     def _measured(self, put: Put, eyes: Mapping[str, Eye], process: ServerProcess) -> Latency:
-        """The first tick waits until everything runs, and does not count."""
+        """The first tick waits until everything runs."""
         watch = Watch(eyes)
         watch.sent.append(time.perf_counter())
         put(0)
@@ -228,9 +233,9 @@ class Latencies:
         watch.end()
         if watch.seen < len(watch.sent):
             raise NotRun(f"{len(watch.sent) - watch.seen} of {len(watch.sent)} attempts were never seen")
-        took = {name: [seconds * 1000 for seconds in found[1:]] for name, found in watch.seconds.items()}
+        took = {name: [s * 1000 for s in found[1 + _WARM :]] for name, found in watch.seconds.items()}
         return Latency(
-            probes=self._ticks,
+            probes=self._ticks - _WARM,
             p50_ms={name: statistics.median(found) for name, found in took.items()},
             p99_ms={name: quantile(found, 0.99) or 0.0 for name, found in took.items()},
         )

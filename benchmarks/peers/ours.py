@@ -7,6 +7,7 @@ must is compared attempt by attempt with the ledger and state by state with Redi
 
 import socket
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from worker.kcl.heartbeat import Beat
 from worker.local.edges import Edges
 from worker.settings import load
 
+_SILENCE_SECONDS = 60.0
 COMMAND = (sys.executable, "-u", "-m", "worker", "shard")
 
 
@@ -34,29 +36,36 @@ def environment(session: Mapping[str, str], name: str, heartbeats: Path) -> dict
     return {**kept, "SOURCE_PREFIX": f"kinesis:peers:{name}", "HEARTBEAT_SOCKET": str(heartbeats)}
 
 
-class Heartbeats:
-    """The supervisor's ear: without one, a child would save itself the telling."""
+class Heartbeats(threading.Thread):
+    """The supervisor's ear: without one, a child would save itself the telling.
+
+    Ends with a child's goodbye.
+    """
 
     def __init__(self, inbox: socket.socket) -> None:
+        super().__init__(name="heartbeats", daemon=True)
         self._inbox = inbox
-
-    def stages(self) -> dict[str, float]:
+        self.stages: dict[str, float] = defaultdict(float)
         """Seconds spent so far in each stage of a batch's journey, as the child told."""
-        spent: dict[str, float] = defaultdict(float)
-        with suppress(BlockingIOError):
-            while True:
-                beat = msgspec.json.decode(self._inbox.recv(1 << 16), type=Beat)
-                for name, labels, _, total in beat.histograms:
-                    if name == "stage_seconds":
-                        spent[labels["stage"]] += total
-        return dict(spent)
+
+    def run(self) -> None:
+        with suppress(OSError):  # silence, or the socket was taken away
+            while self._heard().status != "goodbye":
+                pass
+
+    def _heard(self) -> Beat:
+        beat = msgspec.json.decode(self._inbox.recv(1 << 16), type=Beat)
+        for name, labels, _, total in beat.histograms:
+            if name == "stage_seconds":
+                self.stages[labels["stage"]] += total
+        return beat
 
 
 @contextmanager
 def heard(path: Path) -> Iterator[Heartbeats]:
-    """A socket for a child's heartbeats."""
+    """A socket for one child's heartbeats, and who listens to it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
-        inbox.setblocking(False)
+        inbox.settimeout(_SILENCE_SECONDS)
         inbox.bind(str(path))
         try:
             yield Heartbeats(inbox)

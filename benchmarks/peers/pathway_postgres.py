@@ -32,7 +32,8 @@ _OPTIONAL: Mapping[str, Any] = {"score": float | None, "max_score": float | None
 STATE = ("student_id", "course_id")
 KEY = (*STATE, "item_id", "attempt")
 KEPT = 20
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.25
+"""As often as the KCL daemon polls for our shard process."""
 _AT_ONCE = 1_000
 
 

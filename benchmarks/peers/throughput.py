@@ -95,8 +95,10 @@ class Throughput:
         path = self._stage.session.directory / "heartbeats"
         with ours.heard(path) as heart:
             child = Fed(ours.COMMAND, ours.environment(self._stage.session.environment, run, path))
+            heart.start()
             found = self._stage.fed("ours", child, fed)
-            stages = {name: spent * 1e6 / len(events) for name, spent in heart.stages().items()}
+            heart.join()
+        stages = {name: spent * 1e6 / len(events) for name, spent in heart.stages.items()}
         self.stages[OURS_PLAIN if plain else OURS].append(stages)
         return _proven(found, self._ledger.missing(events))
 

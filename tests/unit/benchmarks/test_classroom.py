@@ -36,7 +36,7 @@ def test_a_history_fills_every_state(tmp_path: Path) -> None:
 
 def test_every_round_adds_the_attempts_that_the_proof_expects() -> None:
     one = room()
-    rounds = [one.draw(400, NOW + timedelta(hours=hour)) for hour in (1, 2)]
+    rounds = [one.draw(400, NOW + timedelta(hours=hour), hour) for hour in (1, 2)]
     events = [event for drawn in rounds for event in one.events(drawn)]
     sent = {
         (
@@ -63,6 +63,13 @@ def test_each_attempt_is_the_newest_of_its_student() -> None:
         for event in one.events(one.draw(100, NOW + timedelta(hours=hour))):
             assert micros(event.occurred_at) > moments.get(event.student_key, micros(NOW))
             moments[event.student_key] = micros(event.occurred_at)
+
+
+def test_a_sitting_is_of_one_student() -> None:
+    drawn = room().draw(95, NOW, together=10)
+    students = drawn.students.tolist()
+    assert len(students) == 95
+    assert all(len(set(students[start : start + 10])) == 1 for start in range(0, 95, 10))
 
 
 @pytest.mark.parametrize("size", [7, 125, 2_000])
