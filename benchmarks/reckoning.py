@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from benchmarks.result import Result, kept
 from deploy import capacity
 
-REPORT = Path(__file__).parents[1] / "docs" / "load-test" / "report.json"
 KEPT = Path(__file__).parent / "results"
 """Where the others' results are, also when this one's go elsewhere."""
+
+RATE = 5_000
+"""At which the load test's costs were measured."""
 
 _SUPERVISOR = "worker task"
 _JAVA = "worker task, KCL's Java"
@@ -43,35 +43,82 @@ class Costs(NamedTuple):
         return capacity.Micros(self.task_us, self.postgres_us, self.valkey_us)
 
 
+class Room(NamedTuple):
+    """What the rows of one table take."""
+
+    rows: int
+    heap_bytes: float
+    index_bytes: Mapping[str, float]
+    index_levels: Mapping[str, int]
+
+    @property
+    def row_bytes(self) -> float:
+        """A row and its entry in each index."""
+        return self.heap_bytes + sum(self.index_bytes.values())
+
+
 class Ledger(NamedTuple):
     """What the largest measured ledger takes; see `benchmarks/growth.py`.
 
     Attributes:
         source: how it is known.
+        rows: of the largest.
+        room: by table; of every size that was looked at, the largest last, in `levels`.
+        levels: of each index, by rows of the ledger.
         log_bytes: of one event, without whole pages, which Aurora's storage does without.
-        redis_bytes: of one event, to Redis and from it.
-        kept_bytes: of one attempt, its row and its entry in the index.
-        batch_us: of the clock, whatever is in a batch.
-        event_us: of the clock, for each event more.
-        upkeep: microseconds a state, and seconds a gigabyte, of what grows with the whole ledger.
+        redis_bytes: of one event, to Redis and from it; None where it was not measured.
+        cpu_us: of one event, all parts, by rows.
+        postgres_us: of one event, by rows.
+        batch_us: of the clock, whatever is in a batch; None where it was not measured.
+        event_us: of the clock, for each event more; all of it where batches were not told apart.
+        upkeep: microseconds a state, and seconds a gigabyte, of what grows with the whole ledger; may lack.
+        parted: times the CPU of an event where the attempts are in partitions, and how many; may lack.
+        statements: by rows: pages and milliseconds of each statement of a usual batch.
+        batch_events: events of that batch.
     """
 
     source: str
+    rows: int
+    room: Mapping[str, Room]
+    levels: Mapping[int, Mapping[str, int]]
     log_bytes: float
-    redis_bytes: float
-    kept_bytes: float
-    batch_us: float
+    redis_bytes: float | None
+    cpu_us: Mapping[int, float]
+    postgres_us: Mapping[int, float]
+    batch_us: float | None
     event_us: float
     upkeep: Mapping[str, float]
+    parted: tuple[float, int] | None
+    statements: Mapping[int, Mapping[str, Mapping[str, float]]]
+    batch_events: int
 
 
-def load_test(path: Path = REPORT) -> Costs:
-    """At the promised rate, by the load test's own report."""
-    report: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-    trial = report["trials"][0]
-    used = {name: seconds / trial["sent"] * 1e6 for name, seconds in trial["cpu_seconds"].items()}
-    day = str(report["started"])[:10]
-    return _costs(f"load test at {trial['rate']:,.0f} events/s, {day}, commit {report['commit']}", used)
+class Waiting(NamedTuple):
+    """From put to visible in the load test, in milliseconds, and on how many shards."""
+
+    source: str
+    p50_ms: float
+    p99_ms: float
+    shards: int
+
+
+def load_test(folder: Path = KEPT) -> Costs:
+    """At the promised rate.
+
+    Raises:
+        FileNotFoundError: it was never run.
+    """
+    result = kept("latency", folder)
+    figures: Any = result.figures
+    return _costs(f"load test at {RATE:,} events/s, {_of(result)}", figures["cpu_us_per_event"])
+
+
+def waiting(folder: Path = KEPT) -> Waiting:
+    """At the promised rate; its two shards are the load test's own."""
+    result = kept("latency", folder)
+    latency: Any = result.figures["latency_ms"]
+    shards = int(str(result.figures["target"]).partition(" shards")[0].rpartition(" ")[2])
+    return Waiting(f"load test, {_of(result)}", latency["p50"], latency["p99"], shards)
 
 
 def task(folder: Path = KEPT) -> Costs | None:
@@ -85,27 +132,62 @@ def task(folder: Path = KEPT) -> Costs | None:
     return _costs(f"task from a full stream, {_of(result)}", regime["cpu_us_per_event"])
 
 
+def rebuilt_per_second(folder: Path = KEPT) -> float | None:
+    """States a second into an empty Redis; None where it was not measured."""
+    try:
+        figures: Any = kept("backfill", folder).figures
+    except FileNotFoundError:
+        return None
+    return float(figures["rebuild"]["per_second"])
+
+
 def ledger(folder: Path = KEPT) -> Ledger:
     """By the growth suite.
 
     Raises:
         FileNotFoundError: it was never run.
     """
-    result = kept("growth", folder)
+    return of_growth(kept("growth", folder))
+
+
+def of_growth(result: Result) -> Ledger:
+    """What a result of the growth suite says."""
     figures: Any = result.figures
-    largest = max(figures["room"], key=int)
-    attempts = figures["room"][largest]["attempts"]
-    cost = figures["cost"]["aurora"][largest]
-    clock = figures["by_batch"]["wall_us"]
+    costs = {int(rows): cost for rows, cost in figures["cost"]["aurora"].items()}
+    rows = max(costs)
+    # a run from before every size was looked at knows the room of the largest alone
+    rooms = {rows: figures["room"]} if "attempts" in figures["room"] else figures["room"]
+    by_rows = {int(size): _rooms(found) for size, found in rooms.items()}
+    clock = figures["by_batch"]["wall_us"] if "by_batch" in figures else {}
+    parts = figures.get("partitions")
     return Ledger(
-        f"growth at {int(largest):,} rows, {_of(result)}",
-        log_bytes=cost["wal_bytes"],
-        redis_bytes=cost["redis_bytes"],
-        kept_bytes=attempts["heap_bytes_per_row"] + sum(attempts["index_bytes_per_row"].values()),
-        batch_us=clock["a_batch"],
-        event_us=clock["an_event"],
-        upkeep=figures["upkeep"],
+        source=f"growth at {rows:,} rows, {_of(result)}",
+        rows=rows,
+        room=by_rows[rows],
+        levels={
+            size: {name: level for room in found.values() for name, level in room.index_levels.items()}
+            for size, found in by_rows.items()
+        },
+        log_bytes=costs[rows]["wal_bytes"],
+        redis_bytes=costs[rows].get("redis_bytes"),
+        cpu_us={size: cost["cpu_us"] for size, cost in costs.items()},
+        postgres_us={size: cost["postgres_us"] for size, cost in costs.items()},
+        batch_us=clock.get("a_batch"),
+        event_us=clock.get("an_event", costs[rows]["wall_us"]),
+        upkeep=figures.get("upkeep", {}),
+        parted=(parts["times"]["cpu_us"], parts["count"]) if parts else None,
+        statements={int(size): kinds["usual"] for size, kinds in figures["statements"].items()},
+        batch_events=figures["events_a_batch"],
     )
+
+
+def _rooms(found: Mapping[str, Any]) -> Mapping[str, Room]:
+    return {
+        table: Room(
+            one["rows"], one["heap_bytes_per_row"], one["index_bytes_per_row"], one["index_levels"]
+        )
+        for table, one in found.items()
+    }
 
 
 def _costs(source: str, used: Mapping[str, float]) -> Costs:

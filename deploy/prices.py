@@ -15,8 +15,8 @@ AURORA_INSTANCE_HOUR, AURORA_INSTANCE_CORES = 0.332, 2
 """One db.r7g.large, which has 16 GiB."""
 AURORA_IO_MILLION, AURORA_IO_BYTES = 0.24, 4096
 AURORA_GB_MONTH = 0.12
-AURORA_OPTIMIZED = 1.3
-"""Times the price of an ACU or an instance where no I/O is billed."""
+AURORA_OPTIMIZED, AURORA_OPTIMIZED_STORAGE = 1.3, 2.25
+"""Times the price of an ACU or an instance, and of a gigabyte, where no I/O is billed."""
 NAT_HOUR = 0.062
 NAT_GB = 0.062
 ENDPOINT_HOUR = 0.014
@@ -32,7 +32,7 @@ REDIS_NODE_HOUR = {
     "cache.m7g.2xlarge": 0.777,
 }
 ZONE_GB = 0.01
-"""Between zones, for each of the two directions in which a byte is counted."""
+"""Between zones; where one end is a managed store, only the other end pays."""
 TABLE_READ_MILLION, TABLE_WRITE_MILLION = 0.1425, 0.715
 """DynamoDB on demand, units of 4 and of 1 KiB."""
 SHARD_HOUR = 0.0195

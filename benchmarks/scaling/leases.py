@@ -10,7 +10,7 @@ from typing import NamedTuple
 from worker.kcl.properties import DaemonProperties
 from worker.settings import Settings
 
-_READ_BYTES, _WRITE_BYTES = 4096, 1024
+READ_BYTES, _WRITE_BYTES = 4096, 1024
 PARTITION_READS, PARTITION_WRITES = 3_000, 1_000
 """Units a second of one partition; a table of less than 10 GB has one until it is hot."""
 
@@ -57,37 +57,57 @@ class Timers(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """Units a second, by who asks."""
+    """Units a second, by who asks and of which table."""
 
     leader_reads: float
-    worker_reads: float
     supervisor_reads: float
+    index_reads: float
+    report_reads: float
     renewals: float
     checkpoints: float
     reports: float
 
     @property
     def reads(self) -> float:
-        return self.leader_reads + self.worker_reads + self.supervisor_reads
+        """Of all tables, as they are billed."""
+        return self.lease_reads + self.index_reads + self.report_reads
 
     @property
     def writes(self) -> float:
-        return self.renewals + self.checkpoints + self.reports
+        """Of all tables."""
+        return self.lease_writes + self.reports
+
+    @property
+    def lease_reads(self) -> float:
+        """Of the table of leases itself."""
+        return self.leader_reads + self.supervisor_reads
+
+    @property
+    def lease_writes(self) -> float:
+        """Of the table of leases; no owner changes, so the index is not written."""
+        return self.renewals + self.checkpoints
 
 
 def traffic(shards: int, tasks: int, timers: Timers | None = None) -> Traffic:
-    """Of a fleet at work; reads are eventually consistent, which halves them, but the supervisors'."""
+    """Of a fleet at work. KCL's reads are eventually consistent, at half the price; the supervisors' are not."""
     timers = timers or Timers.usual()
-    of_all = (shards * LEASE_BYTES + tasks * REPORT_BYTES) / _READ_BYTES
+    of_leases, of_reports = (max(1.0, size / READ_BYTES) for size in sizes(shards, tasks))
     return Traffic(
-        leader_reads=of_all / 2 / timers.round,
-        # each asks the index for its own rows twice a round, half a unit for up to 4 KiB of keys
-        worker_reads=tasks * 2 * 0.5 / timers.round,
-        supervisor_reads=tasks * (of_all / 2 + 1) / timers.look,
+        leader_reads=of_leases / 2 / timers.round,
+        supervisor_reads=tasks * of_leases / timers.look,
+        # each asks for its own rows twice a round, half a unit for up to 4 KiB of keys
+        index_reads=tasks * 2 * 0.5 / timers.round,
+        # and the one row of the leader
+        report_reads=of_reports / 2 / timers.round + tasks * (of_reports + 1) / timers.look,
         renewals=shards / timers.renewal * _units(LEASE_BYTES),
         checkpoints=shards / timers.checkpoint * _units(LEASE_BYTES),
         reports=tasks / timers.report * _units(REPORT_BYTES),
     )
+
+
+def sizes(shards: int, tasks: int) -> tuple[int, int]:
+    """Bytes of the table of leases and of that of the workers' reports."""
+    return shards * LEASE_BYTES, tasks * REPORT_BYTES
 
 
 def _units(size: int) -> int:
