@@ -13,7 +13,8 @@ from rich.table import Table
 
 from benchmarks import reckoning
 from benchmarks.costing import AS_DEPLOYED, WAYS, Bill, Part, Way, bill
-from benchmarks.reckoning import RATE, Costs, Ledger
+from benchmarks.latency import RATE
+from benchmarks.reckoning import Costs, Ledger
 from benchmarks.result import Goal, keep
 from deploy import prices
 from deploy.config import ConfigError

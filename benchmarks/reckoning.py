@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.latency import RATE
 from benchmarks.result import Result, kept
 from deploy import capacity
 
 KEPT = Path(__file__).parent / "results"
 """Where the others' results are, also when this one's go elsewhere."""
-
-RATE = 5_000
-"""At which the load test's costs were measured."""
 
 _SUPERVISOR = "worker task"
 _JAVA = "worker task, KCL's Java"
@@ -139,6 +137,15 @@ def rebuilt_per_second(folder: Path = KEPT) -> float | None:
     except FileNotFoundError:
         return None
     return float(figures["rebuild"]["per_second"])
+
+
+def posted_per_core(folder: Path = KEPT) -> float | None:
+    """Events a second that a core of the API takes, 500 a request; None where it was not measured."""
+    try:
+        figures: Any = kept("api", folder).figures
+    except FileNotFoundError:
+        return None
+    return float(figures["events_per_service_cpu_s"])
 
 
 def ledger(folder: Path = KEPT) -> Ledger:

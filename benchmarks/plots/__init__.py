@@ -16,7 +16,7 @@ _OF: Mapping[str, Sequence[Callable[[Mapping[str, Any], Result], Plot]]] = {
     "peers": (peers.throughput, peers.latency),
     "backfill": (cpu.of_a_backfill,),
     "growth": (sizes.growth,),
-    "cost": (sizes.decades,),
+    "cost": (sizes.parts, sizes.decades),
     "scale": (sizes.decades,),
 }
 
