@@ -22,9 +22,9 @@ from deploy.config import ConfigError
 LIMIT = 0.10
 RATES = (100, 1_000, 5_000, 10_000, 100_000)
 _REMEMBERED = (
-    f"Every price is remembered from AWS's public lists for Tokyo, as of {prices.AS_OF}, and none was fetched; "
-    "so are the cores behind a capacity unit and the rule by which Aurora bills what it writes. Look again "
-    "before quoting. CPU, bytes and rates are measured."
+    f"Every price is remembered from AWS's public lists for Tokyo, as of {prices.AS_OF}, and none was "
+    "fetched; so are the cores behind a capacity unit and the rule by which Aurora bills what it writes. "
+    "Look again before quoting. CPU, bytes and rates are measured."
 )
 _LEFT_OUT = (
     "Rows of earlier months, which cost their storage on; reads of Aurora's storage, because the pages of a "
@@ -81,7 +81,11 @@ def figures_of(
         "prices": _REMEMBERED,
         "left_out": _LEFT_OUT,
         "measured": {"CPU of an event": costs.source, "rows and log": ledger.source},
-        "cpu_us_per_event": {"worker task": costs.task_us, "PostgreSQL": costs.postgres_us, "Redis": costs.valkey_us},
+        "cpu_us_per_event": {
+            "worker task": costs.task_us,
+            "PostgreSQL": costs.postgres_us,
+            "Redis": costs.valkey_us,
+        },
         "parts_dollars_a_million": {part.value: round(now.a_million(part), 4) for part in Part},
         "parts_share": {part.value: round(now.a_million(part) / now.a_million(), 3) for part in Part},
         "bill_a_month": {

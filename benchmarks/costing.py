@@ -115,13 +115,17 @@ class Bill(NamedTuple):
         return dollars / (self.rate * prices.SECONDS / _MILLION)
 
 
-def bill(costs: Costs, ledger: Ledger, rate: float, way: Way = AS_DEPLOYED) -> Bill:
+def bill(
+    costs: Costs, ledger: Ledger, rate: float, way: Way = AS_DEPLOYED, least: tuple[int, int] = (0, 0)
+) -> Bill:
     """What prod costs a month where it is as large as the measured CPU needs.
+
+    At least so many shards and tasks.
 
     Raises:
         ConfigError: one environment cannot carry the rate.
     """
-    config = sized(costs, rate, way.days)
+    config = sized(costs, rate, way.days, least)
     lines = [
         (_OF_ESTIMATE.get(line.item, Part.TASKS if line.item.startswith("Fargate") else Part.REST), line)
         for line in estimate(config, rate=rate, batch=way.batch)
@@ -130,13 +134,13 @@ def bill(costs: Costs, ledger: Ledger, rate: float, way: Way = AS_DEPLOYED) -> B
     return Bill(rate, [*_aurora(config, costs, rate, way), *lines, *_by_event(config, ledger, rate, way)])
 
 
-def sized(costs: Costs, rate: float, days: int = 7) -> EnvConfig:
+def sized(costs: Costs, rate: float, days: int = 7, least: tuple[int, int] = (0, 0)) -> EnvConfig:
     """Prod, as large as the measured CPU needs and never smaller than the platform allows."""
     workload = capacity.Workload(rate=rate)
     found = capacity.needs(workload, capacity.Task(), costs.micros)
     planned = capacity.needs(workload, capacity.Task())
-    shards = max(found.shards, planned.shards)
-    tasks = max(found.tasks, planned.tasks)
+    shards = max(found.shards, planned.shards, least[0])
+    tasks = max(found.tasks, planned.tasks, least[1])
     return prod(
         "plan",
         **_CERTIFIED,
@@ -160,7 +164,10 @@ def _aurora(config: EnvConfig, costs: Costs, rate: float, way: Way) -> Iterator[
     else:
         hour, size = prices.AURORA_ACU_HOUR * config.aurora_max_acu, f"{config.aurora_max_acu:g} ACU"
     dollars = 2 * hour * dearer * prices.HOURS
-    yield Part.AURORA, Line(AURORA, f"2 x {size} x {prices.HOURS} h{' x 1.3' if way.optimized else ''}", dollars)
+    yield (
+        Part.AURORA,
+        Line(AURORA, f"2 x {size} x {prices.HOURS} h{' x 1.3' if way.optimized else ''}", dollars),
+    )
 
 
 def _by_event(config: EnvConfig, ledger: Ledger, rate: float, way: Way) -> Iterator[tuple[Part, Line]]:

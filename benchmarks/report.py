@@ -1,14 +1,14 @@
 """`python -m benchmarks.report`: the figures and plots of three pages of docs/, from the kept results alone.
 
-What was measured is in performance.md, the plans reckoned from it are in growth.md and scale.md. Their prose is
-written by hand and holds no figure of a result; what stands between two marks is made here, so that no page
-says what nobody measured. `--check` tells what on a page is not what the results say.
+What was measured is in performance.md, the plans reckoned from it are in growth.md and scale.md. Their prose
+is written by hand and holds no figure of a result; what stands between two marks is made here, so that no
+page says what nobody measured. `--check` tells what on a page is not what the results say.
 """
 
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{', '.join(missing)}: not there, and the prose is written by hand")
     if given.check:
         wrong = [line for page in pages for line in stale(page, given.results)]
-        print("\n".join([*wrong, f"make it anew: {AGAIN}"]) if wrong else "the pages are what the results say")
+        print(
+            "\n".join([*wrong, f"make it anew: {AGAIN}"]) if wrong else "the pages are what the results say"
+        )
         return 1 if wrong else 0
     for path in (path for page in pages for path in make(page, given.results)):
         print(path)

@@ -1,4 +1,4 @@
-"""The tables of docs/growth.md: the plan to a billion rows, reckoned anew from what the growth suite measured.
+"""The tables of docs/growth.md: the plan to a billion rows, reckoned anew from what growth measured.
 
 The page's words are written by hand. What stands between two marks is made here of `results/growth.json`, so
 that a new measurement changes the plan, and a test tells when it did not.
@@ -112,7 +112,9 @@ def _event(result: Result, measured: Ledger) -> str:
 
 
 def _statements(measured: Ledger) -> str:
-    small, large = (measured.statements[size] for size in (min(measured.statements), max(measured.statements)))
+    small, large = (
+        measured.statements[size] for size in (min(measured.statements), max(measured.statements))
+    )
     of = measured.batch_events
     rows = []
     for name in sorted(large, key=lambda one: small.get(one, {}).get("ms", 0) - large[one]["ms"]):
@@ -126,7 +128,7 @@ def _statements(measured: Ledger) -> str:
             )
     sizes = f"{min(measured.statements):,}", f"{max(measured.statements):,}"
     head = (
-        f"| statement | pages, {sizes[0]} rows | pages, {sizes[1]} rows | µs, {sizes[0]} | µs, {sizes[1]} | more |\n"
+        f"| of an event | pages, {sizes[0]} rows | {sizes[1]} | µs, {sizes[0]} | µs, {sizes[1]} | more |\n"
         "|---|--:|--:|--:|--:|--:|"
     )
     return "\n".join([head, *rows])
@@ -135,7 +137,9 @@ def _statements(measured: Ledger) -> str:
 def _levels(measured: Ledger) -> str:
     sizes = sorted(measured.levels)
     whole = terms(measured, SCHOOL, GOAL)[-1].whole
-    head = "| index | " + " | ".join(f"{size:,} rows, measured" for size in sizes) + f" | {GOAL:,}, reckoned |"
+    head = (
+        "| index | " + " | ".join(f"{size:,} rows, measured" for size in sizes) + f" | {GOAL:,}, reckoned |"
+    )
     rows = [
         f"| `{name}` | " + " | ".join(str(measured.levels[size][name]) for size in sizes) + f" | {level} |"
         for name, level in whole.levels.items()
@@ -154,7 +158,9 @@ def _vacuum(measured: Ledger) -> str:
     rows = [f"| {name} | {_vacuums(found)} |" for name, found in ways.items()]
     freeze = measured.upkeep.get("freeze_s_per_gb")
     unpaced = _ABSENT if freeze is None else f"{number(freeze)} s a gigabyte, measured in memory"
-    return "\n".join([head, "|---|--:|--:|--:|--:|---|", *rows, "", f"A freeze that is not paced: {unpaced}."])
+    return "\n".join(
+        [head, "|---|--:|--:|--:|--:|---|", *rows, "", f"A freeze that is not paced: {unpaced}."]
+    )
 
 
 def _vacuums(found: Sequence[Vacuum]) -> str:
@@ -181,7 +187,7 @@ def _archive(measured: Ledger, rebuilt: float | None) -> str:
             f"| {look} | {sweep} | {filled} |"
         )
     head = (
-        "| kept | rows | a term deleted row by row: the index is read, GB | hours as paced | retention looks, min "
+        "| kept | rows | a term deleted row by row: index read, GB | hours as paced | retention looks, min "
         "| a sweep, min | Redis made anew, min |"
     )
     return "\n".join([head, "|---" + "|--:" * 6 + "|", *rows])

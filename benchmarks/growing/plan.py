@@ -129,7 +129,7 @@ def terms(measured: Ledger, school: School, rows: int) -> Sequence[Term]:
 
 
 class Line(NamedTuple):
-    """What an event costs by rows: so much, and so much more for each tenfold; fitted to what was measured."""
+    """What an event costs by rows: so much, and so much more for each tenfold; fitted."""
 
     at_one: float
     a_decade: float

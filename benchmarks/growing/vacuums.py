@@ -90,9 +90,7 @@ def in_one_table(school: School, load: Load, terms: int) -> list[Vacuum]:
     length = _DAYS / school.terms_a_year
     table = _Table(load, 0)
     return [
-        vacuum
-        for day in range(1, int(length * terms) + 1)
-        for vacuum in table.day(day, school.rows / length)
+        vacuum for day in range(1, int(length * terms) + 1) for vacuum in table.day(day, school.rows / length)
     ]
 
 

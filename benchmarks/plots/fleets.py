@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from benchmarks.drawing import INK, OURS, SERIES, SOFT, WARM, Plot
 from benchmarks.plots.sizes import short
@@ -19,7 +18,9 @@ def walls(figures: Found) -> Plot:
     decades = figures["decades"]
     whats = [wall["what"] for wall in decades[max(decades, key=int)]["walls"]]
     used = {
-        what: [next(wall["used"] for wall in one["walls"] if wall["what"] == what) for one in decades.values()]
+        what: [
+            next(wall["used"] for wall in one["walls"] if wall["what"] == what) for one in decades.values()
+        ]
         for what in whats[:6]
     }
     shown = {"rates": [int(rate) for rate in decades], "used": used}
@@ -40,7 +41,7 @@ def _draw_walls(figure: Figure, shown: Any) -> None:
     axes.set_yscale("log")
     axes.set_ylim(0.005)
     axes.set_xticks(shown["rates"], [short(rate) for rate in shown["rates"]])
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.minorticks_off()
     axes.set_yticks([0.01, 0.1, 1, 10], ["1%", "10%", "100%", "10 times"])
     axes.grid(axis="y")
     axes.set_xlabel("events a second")
@@ -57,7 +58,9 @@ def queue(figures: Found) -> Plot:
         "p99": [one["p99"] for one in rates.values()],
         "most": found["events_per_s_within_p99"],
     }
-    told = f"Put to visible by events a second of a shard, simulated; within the promised p99 up to {number(shown['most'])}"
+    told = (
+        f"Put to visible by events a second of a shard, simulated; as promised up to {number(shown['most'])}"
+    )
     return Plot("scale-shard", told, shown, 3.4, _draw_queue)
 
 
@@ -100,7 +103,7 @@ def _draw_leases(figure: Figure, shown: Any) -> None:
     axes.set_yscale("log")
     axes.set_ylim(0.3)
     axes.set_xticks([2, 10, 100, 1_000, 10_000], ["2", "10", "100", "1 k", "10 k"])
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.minorticks_off()
     axes.set_yticks([1, 100, 10_000, 1_000_000], ["1", "100", "10 k", "1 M"])
     axes.grid(axis="y")
     axes.legend(loc="lower right")

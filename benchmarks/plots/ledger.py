@@ -29,9 +29,10 @@ def size(result: Result) -> Plot:
         "touched": [one.touched / 1e9 for one in found],
         "rows": [one.whole.rows for one in found],
     }
+    whole, kept = (number(found[-1].whole.bytes / 1e9), number(found[-1].kept.bytes / 1e9))
     told = (
-        f"Gigabytes of the ledger, term by term, to {growing.GOAL:,} rows: {number(found[-1].whole.bytes / 1e9)} "
-        f"with all terms kept, {number(found[-1].kept.bytes / 1e9)} with the last {growing.SCHOOL.kept_terms}"
+        f"Gigabytes of the ledger, term by term, to {growing.GOAL:,} rows: {whole} with all terms kept, "
+        f"{kept} with the last {growing.SCHOOL.kept_terms}"
     )
     return Plot("growth-size", told, shown, 3.8, _draw_size)
 
@@ -53,7 +54,14 @@ def _draw_size(figure: Figure, shown: Any) -> None:
     }
     places = apart(list(ends.values()), top * 0.085)
     for place, name in zip(places, ends, strict=True):
-        axes.annotate(name, (1, place), (8, 0), va="center", xycoords=("axes fraction", "data"), textcoords="offset points")
+        axes.annotate(
+            name,
+            (1, place),
+            (8, 0),
+            va="center",
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+        )
     axes.set_xlim(at[0], at[-1])
     axes.set_ylim(0, top * 1.03)
     axes.grid(axis="y")
@@ -74,7 +82,8 @@ def event(result: Result) -> Plot:
         "term": growing.SCHOOL.rows,
         "by_term": line.at(growing.SCHOOL.rows),
     }
-    told = f"CPU of an event, measured to {rows[-1]:,} rows and reckoned to {growing.GOAL:,}: {number(line.at(growing.GOAL))} µs"
+    last = number(line.at(growing.GOAL))
+    told = f"CPU of an event, measured to {rows[-1]:,} rows and reckoned to {growing.GOAL:,}: {last} µs"
     return Plot("growth-event", told, shown, 3.6, _draw_event)
 
 
@@ -86,7 +95,10 @@ def _draw_event(figure: Figure, shown: Any) -> None:
     axes.plot([shown["term"], shown["far"][-1]], [shown["by_term"]] * 2, color=WARM, lw=2, ls="--")
     beside: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
     top = 1.2 * max(*shown["one"], *shown["measured"])
-    names = {f"one table {number(shown['one'][-1])}": shown["one"][-1], f"a table a term {number(shown['by_term'])}": shown["by_term"]}
+    names = {
+        f"one table {number(shown['one'][-1])}": shown["one"][-1],
+        f"a table a term {number(shown['by_term'])}": shown["by_term"],
+    }
     for place, name in zip(apart(list(names.values()), top * 0.085), names, strict=True):
         axes.annotate(name, (1, place), (8, 0), **beside)
     axes.annotate("measured", (shown["rows"][0], shown["measured"][0]), (6, -16), textcoords="offset points")

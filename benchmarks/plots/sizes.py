@@ -86,7 +86,7 @@ def _draw_decades(figure: Figure, shown: Any) -> None:
 
 def short(count: float) -> str:
     """A round number as people say it."""
-    for size, word in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+    for size, word in ((1_000_000_000, "bn"), (1_000_000, "M"), (1_000, "k")):
         if count >= size:
             return f"{count / size:.3g} {word}"
     return f"{count:,.0f}"

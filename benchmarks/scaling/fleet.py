@@ -22,7 +22,7 @@ _TAIL = 0.5
 DISPATCH_S = 1.0
 """KCL looks at its shards so often."""
 CHILD_CPU_S = 0.4
-"""Of a shard process until it listens: its promise, and the half core of a task does them one after another."""
+"""Of a shard process until it listens: its promise. The half core of a task does them one after another."""
 LOCK_POLL_S = 30.0
 """A worker that does not lead asks so often whether it may; the leader beats as often."""
 LEADER_PATIENCE_S = 45.0
@@ -62,7 +62,7 @@ class _Run:
         owner = {lease: lease % fleet.workers for lease in range(fleet.leases)}
         lost = [lease for lease, worker in owner.items() if worker < gone]
         kept = [lease for lease, worker in owner.items() if worker >= gone]
-        held = {worker: 0 for worker in range(gone, fleet.workers)}
+        held = dict.fromkeys(range(gone, fleet.workers), 0)
         for lease in kept:
             held[owner[lease]] += 1
         # a renewal is seen by the first scan after it
@@ -70,7 +70,11 @@ class _Run:
         # told in whole seconds
         reported = max(-chance.uniform(0, self._timers.report) for _ in range(gone)) + chance.uniform(0, 1)
         now = self._until_led(fleet.workers - gone) if leader else chance.uniform(0, self._timers.round)
-        seen = {} if leader else {lease: renewed[lease] + chance.uniform(0, self._timers.round) for lease in lost}
+        seen = (
+            {}
+            if leader
+            else {lease: renewed[lease] + chance.uniform(0, self._timers.round) for lease in lost}
+        )
         done: list[float] = []
         replaced = False
         while len(done) < len(lost):
@@ -107,7 +111,12 @@ class _Run:
         return max(slowest, used.leader_reads * self._timers.round / left)
 
     def _give(
-        self, leases: Sequence[int], held: dict[int, int], now: float, done: list[float], seen: dict[int, float]
+        self,
+        leases: Sequence[int],
+        held: dict[int, int],
+        now: float,
+        done: list[float],
+        seen: dict[int, float],
     ) -> float:
         """Each to whoever has fewest; when the last row is written."""
         room = [(count, worker) for worker, count in held.items() if count < self._fleet.max_leases]
@@ -138,8 +147,10 @@ class _Run:
         return median_ms / 1e3 * self._chance.lognormvariate(0, _TAIL)
 
 
-def lost(fleet: Fleet, gone: int, *, leader: bool = False, runs: int = 100, timers: Timers | None = None) -> Taken:
-    """So many tasks of a fleet end at once; of that many runs with fixed seeds, each figure's 99th of a hundred."""
+def lost(
+    fleet: Fleet, gone: int, *, leader: bool = False, runs: int = 100, timers: Timers | None = None
+) -> Taken:
+    """So many tasks of a fleet end at once; each figure's 99th of a hundred runs, their seeds fixed."""
     timers = timers or Timers.usual()
     found = [_Run(fleet, timers, seed).after_the_loss_of(gone, leader=leader) for seed in range(runs)]
     return Taken(*(sorted(one)[int(0.99 * (runs - 1))] for one in zip(*found, strict=True)))

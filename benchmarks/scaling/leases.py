@@ -5,7 +5,7 @@ by the leader once a round, and by every supervisor. The first grows with the sh
 times tasks, and both come out of one partition's reads.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from worker.kcl.properties import DaemonProperties
 from worker.settings import Settings
@@ -46,7 +46,9 @@ class Timers(NamedTuple):
     @classmethod
     def usual(cls) -> "Timers":
         """Those of a task that was told nothing else."""
-        kcl = {field.name: field.default for field in DaemonProperties.__dataclass_fields__.values()}
+        kcl: dict[str, Any] = {
+            field.name: field.default for field in DaemonProperties.__dataclass_fields__.values()
+        }
         return cls(
             round=kcl["lease_assignment_millis"] / 1000,
             renewal=kcl["failover_millis"] / 3000,
@@ -89,7 +91,7 @@ class Traffic(NamedTuple):
 
 
 def traffic(shards: int, tasks: int, timers: Timers | None = None) -> Traffic:
-    """Of a fleet at work. KCL's reads are eventually consistent, at half the price; the supervisors' are not."""
+    """Of a fleet at work. KCL's reads are eventually consistent, at half a unit; the supervisors' are not."""
     timers = timers or Timers.usual()
     of_leases, of_reports = (max(1.0, size / READ_BYTES) for size in sizes(shards, tasks))
     return Traffic(

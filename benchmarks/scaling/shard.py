@@ -138,10 +138,12 @@ def calibrated(task: Task, rate: float, p50_ms: float, p99_ms: float) -> Task:
     for _ in range(3):
         missing = (p50_ms - seen(task, rate).p50) / 1e3
         task = task._replace(way_s=max(0.0, task.way_s + missing))
-        way = task
-        uneven = _least(lambda sigma: seen(way._replace(uneven=sigma), rate).p99 >= p99_ms, 0.0, 1.5)
-        task = task._replace(uneven=uneven)
+        task = task._replace(uneven=_uneven(task, rate, p99_ms))
     return task
+
+
+def _uneven(task: Task, rate: float, p99_ms: float) -> float:
+    return _least(lambda sigma: seen(task._replace(uneven=sigma), rate).p99 >= p99_ms, 0.0, 1.5)
 
 
 def most_within(task: Task, p99_ms: float) -> float:

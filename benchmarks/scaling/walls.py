@@ -5,17 +5,14 @@ another shape does: then the load is split into cells, each a platform of its ow
 row, no state and no shard ever belongs to two of them.
 """
 
-from collections.abc import Sequence
-from math import ceil
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from benchmarks.reckoning import Costs, Ledger
 from benchmarks.scaling.leases import PARTITION_READS, PARTITION_WRITES, traffic
+from benchmarks.scaling.sizing import Measured, Size, size
 from deploy import capacity
 from deploy.config import EnvConfig
 
-COURSES_EACH = 3
-"""Courses of a student whose states are in Redis at once."""
 SOFT, SWITCH, HARD = "quota", "switch", "hard"
 
 REDIS_LARGEST_GIB = 419
@@ -25,42 +22,12 @@ MOST_CONNECTIONS, _BYTES_A_CONNECTION = 5_000, 9_531_392
 _API_SESSIONS = 4
 """Of an api task with the ledger: its clerk's three, and one to look up who teaches what."""
 _RESERVED_ADDRESSES = 5
-NIGHT_S = 8 * 3_600
+NIGHT_HOURS = 8
 SCHOOL = (5_000, 100_000)
 """The largest school that must fit into one cell: events a second, students."""
 
-
-class Size(NamedTuple):
-    """What a load needs, by measured CPU and by the p99 that is promised."""
-
-    rate: float
-    students: int
-    shards: int
-    tasks: int
-    api_tasks: int
-    acu: float
-    redis_bytes: int
-    redis_cores: float
-
-    @property
-    def states(self) -> int:
-        return self.students * COURSES_EACH
-
-
-class Measured(NamedTuple):
-    """What the walls are reckoned from; `posted` and `rebuilt` may not have been measured.
-
-    Attributes:
-        within: events a second that a shard takes with the promised p99.
-        posted: events a second of one core of the API.
-        rebuilt: states a second into an empty Redis.
-    """
-
-    costs: Costs
-    ledger: Ledger
-    within: float
-    posted: float | None
-    rebuilt: float | None
+_ASK = "ask AWS"
+_CELLS = "split into cells by school"
 
 
 class Wall(NamedTuple):
@@ -78,74 +45,14 @@ class Wall(NamedTuple):
         return self.need / self.limit
 
 
-def size(rate: float, students: int, measured: Measured) -> Size:
-    """What so many events a second of so many students need."""
-    task, micros = capacity.Task(), measured.costs.micros
-    found = capacity.needs(capacity.Workload(rate=rate, states=students * COURSES_EACH), task, micros)
-    shards = max(found.shards, ceil(rate / measured.within))
-    tasks = max(capacity.tasks_for(rate, shards, task, micros), ceil(shards / 2))
-    of_api = (measured.posted or rate) * task.cpu / 1024 * capacity.PLANNED_SHARE
-    api = ceil(rate / of_api) + 1
-    return Size(rate, students, shards, tasks, api, found.acu, found.redis_bytes, found.redis_cores)
-
-
 def walls(load: Size, measured: Measured) -> Sequence[Wall]:
     """All of them, the nearest first."""
-    asked = traffic(load.shards, load.tasks)
-    task = capacity.Task()
-    addresses = 2 * (2 ** (32 - int(EnvConfig.private_cidrs[0].partition("/")[2])) - _RESERVED_ADDRESSES)
-    connections = min(MOST_CONNECTIONS, load.acu * 2 * 2**30 / _BYTES_A_CONNECTION)
-    cells = "split into cells by school"
     found = [
-        Wall("shards of an account and region", load.shards, capacity.MOST_SHARDS, "shards", SOFT, "ask AWS"),
-        Wall(
-            *("Fargate CPUs of an account", (load.tasks + load.api_tasks) * task.cpu / 1024, capacity.MOST_TASK_CPUS, "CPUs"),
-            *(SOFT, "ask AWS"),
-        ),
-        Wall(
-            *("requests, 100 events each, of API Gateway", load.rate / 100, capacity.MOST_REQUESTS, "a second"),
-            *(SOFT, "500 events a request, or producers write to the stream; ask AWS"),
-        ),
-        Wall(
-            *("lease table, reads of one partition", asked.lease_reads, PARTITION_READS, "units a second"),
-            *(SWITCH, "`LOOK_SECONDS=10` halves the supervisors'; then several streams, each its application"),
-        ),
-        Wall(
-            *("lease table, writes of one partition", asked.lease_writes, PARTITION_WRITES, "units a second"),
-            *(SWITCH, "a longer `FAILOVER_MILLIS` and `CHECKPOINT_SECONDS`; then several streams"),
-        ),
-        Wall(
-            *("addresses of the two private subnets", load.tasks + load.api_tasks, addresses, "tasks"),
-            *(SWITCH, "wider `private_cidrs`"),
-        ),
-        Wall("Aurora's writer", load.acu, capacity.MOST_ACU, "ACU", HARD, cells),
-        Wall(
-            *("connections of Aurora", load.shards + load.api_tasks * _API_SESSIONS, connections, "connections"),
-            *(HARD, f"{cells}, or a proxy before it"),
-        ),
-        Wall(
-            *("one Redis, its one thread for scripts", load.redis_cores, 1.0, "cores"),
-            *(HARD, f"{cells}; or states by student on several nodes, a script a node (a change)"),
-        ),
-        Wall(
-            *("one Redis, its memory", load.redis_bytes / 2**30, REDIS_LARGEST_GIB * capacity.REDIS_SHARE, "GiB"),
-            *(HARD, f"{cells}; larger nodes until then"),
-        ),
+        *_of_the_account(load),
+        *_of_the_fleet(load),
+        *_of_the_stores(load),
+        *_of_a_night(load, measured),
     ]
-    if measured.rebuilt:
-        found.append(
-            Wall(
-                *("Redis made anew, by as many processes as measured", load.states / measured.rebuilt / 3_600),
-                *(NIGHT_S / 3_600, "hours", SWITCH, "more processes; readers mend what they read meanwhile"),
-            )
-        )
-    if sweep := measured.ledger.upkeep.get("sweep_us_per_state"):
-        found.append(
-            Wall(
-                *("a sweep of all states", load.states * sweep / 1e6 / 3_600, NIGHT_S / 3_600, "hours", HARD),
-                cells,
-            )
-        )
     return sorted(found, key=lambda wall: -wall.used)
 
 
@@ -164,3 +71,51 @@ def cell(measured: Measured, a_student: float) -> Size:
         if hard(walls(load, measured)):
             return best
         best = load
+
+
+def _of_the_account(load: Size) -> Iterator[Wall]:
+    shards, cpus = capacity.MOST_SHARDS, capacity.MOST_TASK_CPUS
+    used = (load.tasks + load.api_tasks) * capacity.Task().cpu / 1024
+    yield Wall("shards of an account and region", load.shards, shards, "shards", SOFT, _ASK)
+    yield Wall("Fargate CPUs of an account", used, cpus, "CPUs", SOFT, _ASK)
+    answer = f"500 events a request, or producers write to the stream; {_ASK}"
+    what = "requests, 100 events each, of API Gateway"
+    yield Wall(what, load.rate / 100, capacity.MOST_REQUESTS, "a second", SOFT, answer)
+
+
+def _of_the_fleet(load: Size) -> Iterator[Wall]:
+    asked, unit = traffic(load.shards, load.tasks), "units a second"
+    answer = "`LOOK_SECONDS=10` halves the supervisors'; then several streams, each its application"
+    what = "lease table, reads of one partition"
+    yield Wall(what, asked.lease_reads, PARTITION_READS, unit, SWITCH, answer)
+    answer = "a longer `FAILOVER_MILLIS` and `CHECKPOINT_SECONDS`; then several streams"
+    what = "lease table, writes of one partition"
+    yield Wall(what, asked.lease_writes, PARTITION_WRITES, unit, SWITCH, answer)
+    addresses = sum(2 ** (32 - _bits(cidr)) - _RESERVED_ADDRESSES for cidr in EnvConfig.private_cidrs)
+    tasks, answer = load.tasks + load.api_tasks, "wider `private_cidrs`"
+    yield Wall("addresses of the private subnets", tasks, addresses, "tasks", SWITCH, answer)
+
+
+def _of_the_stores(load: Size) -> Iterator[Wall]:
+    yield Wall("Aurora's writer", load.acu, capacity.MOST_ACU, "ACU", HARD, _CELLS)
+    most = min(MOST_CONNECTIONS, load.acu * 2 * 2**30 / _BYTES_A_CONNECTION)
+    needed, answer = load.shards + load.api_tasks * _API_SESSIONS, f"{_CELLS}, or a proxy before it"
+    yield Wall("connections of Aurora", needed, most, "connections", HARD, answer)
+    answer = f"{_CELLS}; or states by student on several nodes, a script a node (a change)"
+    yield Wall("one Redis, its one thread for scripts", load.redis_cores, 1.0, "core", HARD, answer)
+    most, answer = REDIS_LARGEST_GIB * capacity.REDIS_SHARE, f"{_CELLS}; larger nodes until then"
+    yield Wall("one Redis, its memory", load.redis_bytes / 2**30, most, "GiB", HARD, answer)
+
+
+def _of_a_night(load: Size, measured: Measured) -> Iterator[Wall]:
+    """What must be done until morning; nothing where it was not measured."""
+    if measured.rebuilt:
+        hours, answer = load.states / measured.rebuilt / 3_600, "more processes; readers mend what they read"
+        what = "Redis made anew, by as many processes as measured"
+        yield Wall(what, hours, NIGHT_HOURS, "hours", SWITCH, answer)
+    if sweep := measured.ledger.upkeep.get("sweep_us_per_state"):
+        yield Wall("a sweep of all states", load.states * sweep / 3.6e9, NIGHT_HOURS, "hours", HARD, _CELLS)
+
+
+def _bits(cidr: str) -> int:
+    return int(cidr.partition("/")[2])
