@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,7 +79,9 @@ def test_erased_students_dead_letters_and_collisions_change_nothing(
     learn(ledger, score_event("ada"), score_event("ben"))
     ledger.tombstones[score_event("ada").student_key] = {"algebra"}
     (other,) = delivered(score_event("ben", graded=NOW + minutes(5)))
-    collides = other._replace(register=other.register._replace(check=other.register.check + 1))
+    collides = msgspec.structs.replace(
+        other, register=msgspec.structs.replace(other.register, check=other.register.check + 1)
+    )
     letter = DeadLetter(Position(1), 1, Reason.NOT_JSON, None, b"")
     difference.take([*delivered(score_event("ada", score=1, graded=NOW + minutes(1))), collides], [letter])
     found = difference.conclude(LATER)
@@ -180,6 +183,6 @@ def test_a_register_of_another_revision_of_the_decoder_wins(
     event = score_event(score=40)
     learn(ledger, event)
     (mended,) = delivered(score_event(score=60))
-    raised = register_of(mended.event)._replace(rev=2)
-    difference.take([mended._replace(register=raised)])
+    raised = msgspec.structs.replace(register_of(mended.event), rev=2)
+    difference.take([msgspec.structs.replace(mended, register=raised)])
     assert difference.conclude(LATER).revised == 1
