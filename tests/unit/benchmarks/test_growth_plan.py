@@ -1,6 +1,7 @@
 """The plan to a billion rows: indexes as deep as measured ones, vacuums by PostgreSQL's own rules."""
 
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -111,8 +112,8 @@ def test_upkeep_is_shown_where_it_was_measured() -> None:
 
 
 def test_a_run_that_looked_at_every_size_is_read_too() -> None:
-    rooms = GROWTH.figures["room"]
-    alone = rooms if "attempts" in rooms else rooms[max(rooms, key=int)]  # type: ignore[operator,index,arg-type]
+    rooms: Any = GROWTH.figures["room"]
+    alone = rooms if "attempts" in rooms else rooms[max(rooms, key=int)]
     both = {"10000": alone, str(MEASURED.rows): alone}
     found = reckoning.of_growth(with_figures(room=both))
     assert set(found.levels) == {10_000, MEASURED.rows}

@@ -1,5 +1,7 @@
 """Beyond one platform: units of the lease table, fleets that lose tasks, a shard's queue, the limits."""
 
+from typing import Any
+
 import pytest
 
 from benchmarks import reckoning, scale
@@ -19,7 +21,9 @@ TASK = shard.Task(own_s=50e-6, wait_s=70e-6, beside_s=14e-6)
 
 def test_timers_are_the_products() -> None:
     timers = Timers.usual()
-    kcl = {field.name: field.default for field in DaemonProperties.__dataclass_fields__.values()}
+    kcl: dict[str, Any] = {
+        field.name: field.default for field in DaemonProperties.__dataclass_fields__.values()
+    }
     assert timers.round == kcl["lease_assignment_millis"] / 1000
     assert timers.renewal * 3 == pytest.approx(kcl["failover_millis"] / 1000)
     assert (timers.look, timers.checkpoint) == (5.0, 3.0)
