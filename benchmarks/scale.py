@@ -32,9 +32,9 @@ SHARDS = (2, 10, 100, 400, 1_000, 2_000, 4_000, 10_000)
 _RUNS, _FEW_RUNS = 100, 10
 _ASSUMED = (
     "Quotas are AWS's defaults before anybody asked, and with DynamoDB's 15 ms a page and 6 ms a row, a "
-    "replacement after 60 s and the memory of the largest Redis node they are remembered. Of KCL 3.1: rounds "
-    "of the leader one after the other, one thread to read a table, as many threads to write as the task has "
-    "processors. No ledger's writer was ever measured beyond what this machine gives."
+    "replacement after 60 s and the memory of the largest Redis node they are remembered. Of KCL 3, as its "
+    "source says: rounds of the leader one after the other, one thread to read a table, as many threads to "
+    "write as the task has processors. No ledger's writer was ever measured beyond what this machine gives."
 )
 
 

@@ -13,13 +13,13 @@ from benchmarks.growing.vacuums import Load, Vacuum, deleting, in_one_table, in_
 from benchmarks.reckoning import Ledger
 from benchmarks.result import Result
 from benchmarks.tables import number
-from deploy import prices
+from deploy import capacity, prices
 
 GOAL = 1_000_000_000
 SCHOOL = School()
 POLLS, SHARDS, FLOORS = 4.0, 2, 1 / 3
 """Transactions a second while events come: a batch at each poll of a shard, a floor at each checkpoint."""
-NAMES = ("source", "terms", "event", "statements", "levels", "vacuum", "archive")
+NAMES = ("source", "terms", "event", "statements", "levels", "parts", "vacuum", "archive")
 _ABSENT = "*not measured yet: `make bench-growth`*"
 
 
@@ -36,6 +36,7 @@ def blocks(results: Mapping[str, Result]) -> dict[str, str]:
         _event(result, measured),
         _statements(measured),
         _levels(measured),
+        _parts(measured),
         _vacuum(measured),
         _archive(measured, _per_second(rebuilt)),
     )
@@ -58,6 +59,7 @@ def shown_terms(found: Sequence[Term]) -> list[Term]:
 def _terms(measured: Ledger) -> str:
     line = fitted(measured.cpu_us)
     shown = shown_terms(terms(measured, SCHOOL, GOAL))
+    in_redis = capacity.redis_bytes(SCHOOL.states)
 
     def row(name: str, values: Iterator[str]) -> str:
         return f"| {name} | " + " | ".join(values) + " |"
@@ -78,6 +80,7 @@ def _terms(measured: Ledger) -> str:
         row("everything, the last terms kept, GB", (_gb(one.kept.bytes) for one in shown)),
         row("what the running term touches, GB", (_gb(one.touched) for one in shown)),
         row("ACU that hold it in memory", (number(one.acu) for one in shown)),
+        row("states in Redis, whose life is a term, GB", (_gb(in_redis) for _ in shown)),
         row("storage a month, all kept, $", (_dollars(one.whole.bytes) for one in shown)),
         row("storage a month, the last terms kept, $", (_dollars(one.kept.bytes) for one in shown)),
         row(
@@ -147,6 +150,13 @@ def _levels(measured: Ledger) -> str:
     return "\n".join([head, "|---" + "|--:" * (len(sizes) + 1) + "|", *rows])
 
 
+def _parts(measured: Ledger) -> str:
+    if measured.parted is None:
+        return f"What partitions cost an event: {_ABSENT}."
+    times, count = measured.parted
+    return f"Measured: in {count} partitions of the same rows an event costs {times:.2f} times the CPU."
+
+
 def _vacuum(measured: Ledger) -> str:
     count = SCHOOL.terms_until(GOAL)
     given = load(measured)
@@ -154,7 +164,7 @@ def _vacuum(measured: Ledger) -> str:
         "one table": in_one_table(SCHOOL, given, count),
         "a table for each term": in_tables_of_terms(SCHOOL, given, count),
     }
-    head = "| | vacuums | read, GB | the largest, GB | the largest, hours as paced | why the largest |"
+    head = "| | vacuums | read, GB | the largest, GB | the largest, minutes as paced | why the largest |"
     rows = [f"| {name} | {_vacuums(found)} |" for name, found in ways.items()]
     freeze = measured.upkeep.get("freeze_s_per_gb")
     unpaced = _ABSENT if freeze is None else f"{number(freeze)} s a gigabyte, measured in memory"
@@ -167,7 +177,7 @@ def _vacuums(found: Sequence[Vacuum]) -> str:
     largest = max(found, key=lambda one: one.bytes)
     read = sum(one.bytes for one in found)
     return (
-        f"{len(found)} | {_gb(read)} | {_gb(largest.bytes)} | {number(largest.paced_hours)} | {largest.why}"
+        f"{len(found)} | {_gb(read)} | {_gb(largest.bytes)} | {number(largest.paced_minutes)} | {largest.why}"
     )
 
 
@@ -183,11 +193,11 @@ def _archive(measured: Ledger, rebuilt: float | None) -> str:
         )
         filled = _minutes(tables.states / rebuilt if rebuilt else None)
         rows.append(
-            f"| {name} | {tables.rows:,} | {gone.passes} x {_gb(index)} | {number(gone.paced_hours)} "
+            f"| {name} | {tables.rows:,} | {gone.passes} x {_gb(index)} | {number(gone.paced_minutes)} "
             f"| {look} | {sweep} | {filled} |"
         )
     head = (
-        "| kept | rows | a term deleted row by row: index read, GB | hours as paced | retention looks, min "
+        "| kept | rows | a term deleted row by row: index read, GB | minutes as paced | retention looks, min "
         "| a sweep, min | Redis made anew, min |"
     )
     return "\n".join([head, "|---" + "|--:" * 6 + "|", *rows])

@@ -37,8 +37,8 @@ class Vacuum(NamedTuple):
     bytes: float
 
     @property
-    def paced_hours(self) -> float:
-        return self.bytes / PACED / 3_600
+    def paced_minutes(self) -> float:
+        return self.bytes / PACED / 60
 
 
 class _Table:
@@ -120,8 +120,8 @@ class Deleting(NamedTuple):
     """Of heap and indexes that the vacuum after it reads."""
 
     @property
-    def paced_hours(self) -> float:
-        return self.bytes / PACED / 3_600
+    def paced_minutes(self) -> float:
+        return self.bytes / PACED / 60
 
 
 def deleting(rows: int, heap_bytes: float, index_bytes: float) -> Deleting:

@@ -1,4 +1,4 @@
-"""A fleet of workers and the leases they take, second by second, as KCL 3.1 and the supervisors share them.
+"""A fleet of workers and the leases they take, second by second, as KCL 3 and the supervisors share them.
 
 Only the leader gives leases out, in rounds: it reads both tables from end to end in one thread, and writes
 one lease after the other with as many threads as its task has processors, of which half a core has one. What

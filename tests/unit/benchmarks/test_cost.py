@@ -80,28 +80,36 @@ def test_a_larger_load_is_cheaper_an_event_and_one_too_large_is_refused() -> Non
 
 def test_a_missed_goal_names_the_dearest_parts_and_the_cheapest_way() -> None:
     dear = COSTS._replace(postgres_us=300)
-    goal = cost.judged({way: bill(dear, LEDGER, RATE, way) for way in WAYS}, dear)
+    goal = cost.judged({way: bill(dear, LEDGER, RATE, way) for way in WAYS}, dear, LEDGER)
     assert not goal.met
     assert goal.binds.startswith("Aurora, instances ")
     assert "300 µs" in goal.binds
     assert "the cheapest looked at" in goal.binds
 
 
+def test_what_would_meet_the_goal_is_found_by_the_bill() -> None:
+    dear = LEDGER._replace(log_bytes=900)
+    found = cost.meets(COSTS, dear)
+    share = found["the log of an event, of what it is now"]
+    assert share is not None
+    less = [
+        bill(COSTS, dear._replace(log_bytes=900 * part), RATE).a_million() for part in (share, share + 0.01)
+    ]
+    assert less[0] <= cost.LIMIT < less[1]
+    assert found["PostgreSQL's CPU, of what it is now"] is None
+
+
 def test_a_met_goal_binds_nothing() -> None:
     ways = {way: bill(COSTS, LEDGER._replace(log_bytes=1), 50_000, way) for way in WAYS}
-    goal = cost.judged(ways, COSTS)
+    goal = cost.judged(ways, COSTS, LEDGER._replace(log_bytes=1))
     assert goal.met
     assert goal.binds == ""
 
 
 def test_the_kept_cost_is_that_of_the_kept_measurements() -> None:
-    goal, made = (
-        kept("cost").goals[0],
-        cost.judged(
-            {way: bill(reckoning.load_test(), reckoning.ledger(), RATE, way) for way in WAYS},
-            reckoning.load_test(),
-        ),
-    )
+    costs, ledger = reckoning.load_test(), reckoning.ledger()
+    made = cost.judged({way: bill(costs, ledger, RATE, way) for way in WAYS}, costs, ledger)
+    goal = kept("cost").goals[0]
     assert (goal.value, goal.binds) == (made.value, made.binds), "run: make bench-cost"
 
 

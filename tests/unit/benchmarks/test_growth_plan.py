@@ -103,6 +103,12 @@ def test_what_was_not_measured_is_no_figure() -> None:
     assert "not measured yet" in blocks["vacuum"]
 
 
+def test_partitions_are_told_where_they_were_measured() -> None:
+    parts = {"count": 8, "times": {"cpu_us": 1.034}}
+    assert "8 partitions" in page.blocks({"growth": with_figures(partitions=parts)})["parts"]
+    assert "1.03 times" in page.blocks({"growth": with_figures(partitions=parts)})["parts"]
+
+
 def test_upkeep_is_shown_where_it_was_measured() -> None:
     upkeep = {"retention_us_per_state": 6.0, "sweep_us_per_state": 12.0, "freeze_s_per_gb": 0.5}
     blocks = page.blocks({"growth": with_figures(upkeep=upkeep)})
