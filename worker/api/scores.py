@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -22,6 +23,7 @@ from worker.domain.window import Window, rebuild, unpack
 from worker.ports import StateKey
 from worker.reads import Days, Disclosure
 
+_outputs = attrgetter(*CourseScores.__struct_fields__)
 _NOBODY = "no such student here; check the student id and the course"
 
 
@@ -93,13 +95,17 @@ class Scores:
         else:
             owed = seen if known else None
             now = None if known else seen
-            found = (await self._desk.read([key], now, checked=not asked.grant.own)).get(key)
-            window, degraded = (None, False) if found is None else (found.window, found.degraded)
+            read = (await self._desk.read([key], now, checked=not asked.grant.own)).get(key)
+            window, degraded = (None, False) if read is None else (read.window, read.degraded)
             ranking = await self._ranking(course_id) if window is not None else None
         if window is None:
             raise NotFound(_NOBODY)
+        found = scores(window, moment)
+        percentile = None if ranking is None else percentile_of(found, ranking)
         answer = StudentInCourse(
-            **self._figures(scores(window, moment), ranking),
+            *_outputs(found),
+            percentile_in_course=percentile,
+            at_risk=at_risk(found, moment, percentile, self._thresholds),
             course_id=course_id,
             student_id=asked.student_id,
             student_key=asked.student_key,
@@ -138,8 +144,17 @@ class Scores:
         for key in keys:
             if key in windows:
                 ranking = await self._ranking(key.course_id) if as_of is None else None
-                figures = self._figures(scores(windows[key], moment), ranking)
-                lines.append(InCourse(**figures, course_id=key.course_id))
+                outputs = scores(windows[key], moment)
+                percentile = None if ranking is None else percentile_of(outputs, ranking)
+                risk = at_risk(outputs, moment, percentile, self._thresholds)
+                lines.append(
+                    InCourse(
+                        *_outputs(outputs),
+                        percentile_in_course=percentile,
+                        at_risk=risk,
+                        course_id=key.course_id,
+                    )
+                )
         if not lines:
             raise NotFound(_NOBODY)
         means = [line.mean_last_n for line in lines if line.mean_last_n is not None]
@@ -169,17 +184,6 @@ class Scores:
             return None, None
         room: Room | None = self._classes.past(clerk.records, key.course_id, Days(), as_of)
         return window, None if room is None else room.classroom.ranking
-
-    def _figures(self, found: CourseScores, ranking: Ranking | None) -> dict[str, Any]:
-        """What `Figures` holds: the outputs of the definition by their names, and what the course adds."""
-        percentile = None if ranking is None else percentile_of(found, ranking)
-        told = msgspec.structs.asdict(found)
-        del told["as_of"]  # told once, for all courses of an answer
-        return {
-            **told,
-            "percentile_in_course": percentile,
-            "at_risk": at_risk(found, percentile, self._thresholds),
-        }
 
 
 def _then(clerk: Clerk, keys: list[StateKey], as_of: datetime) -> Mapping[StateKey, Window]:
