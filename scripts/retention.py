@@ -5,24 +5,14 @@ being dropped. Then everything is dropped in small pages beside live traffic.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
-from uuid import UUID
 
-from scripts.frame.healing import heal_deletions
 from scripts.frame.patience import patiently
 from scripts.frame.script import Run, Script, WrongArguments, execute
 from scripts.jobs.closing import close_earlier_jobs
+from scripts.retaining.steps import Retention
 from worker import wiring, wiring_jobs
-from worker.ports import StateKey
-from worker.stream.deleting import behind
-from worker.upkeep import Expired
-from worker.wiring_jobs import Office
-
-_STATES = 500
-_ROWS = 500
-_ROOMS = ("room", "ranking")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,19 +60,18 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
         if before is not None:
             run.report.figure("graded before", before.isoformat())
         retention = Retention(run, office, before, courses)
-        if run.dry_run:
-            retention.look()
-            return
         close_earlier_jobs(run, office.ledger, office.projection)
         life = timedelta(days=settings.state_ttl_days)
-        for step in (retention.attempts, retention.disclosures, retention.letters):
+        for step in (
+            retention.attempts,
+            retention.disclosures,
+            retention.letters,
+            lambda: retention.tombstones(wiring.now() - life),
+        ):
             if not run.stopping.asked:
                 step()
-        if run.stopping.asked:
-            return
-        gone = patiently(run, lambda: office.retaining.forget_courses(wiring.now() - life))
-        run.report.figure("tombstones that need no courses any more", gone)
-        retention.prove()
+        if not run.dry_run and not run.stopping.asked:
+            retention.prove()
     finally:
         office.close()
 
@@ -105,109 +94,6 @@ def _before(arguments: argparse.Namespace, now: datetime) -> datetime | None:
         msg = "that day is not over yet: what is graded today would be refused"
         raise WrongArguments(msg)
     return before
-
-
-class Retention:
-    """One run over everything that may expire."""
-
-    def __init__(self, run: Run, office: Office, before: datetime | None, courses: frozenset[str]) -> None:
-        self._run = run
-        self._office = office
-        self._before = before
-        self._courses = courses
-
-    def look(self) -> None:
-        """What would be dropped."""
-        run, retaining = self._run, self._office.retaining
-        before = self._before or datetime(1970, 1, 1, tzinfo=UTC)
-        self._tell(*self._pages(lambda after: retaining.expiring(after, _STATES, self._courses, before)))
-        run.report.figure("dead letters past their life", patiently(run, retaining.expired_letters))
-        run.show.say("disclosures and published figures go with the last attempt that they are of")
-
-    def attempts(self) -> None:
-        """The horizon, then the attempts it refuses, and the figures of courses that are empty now."""
-        run, retaining = self._run, self._office.retaining
-        if self._before is not None:
-            patiently(run, partial(retaining.raise_horizon, self._before, self._courses))
-        touched: set[str] = set()
-
-        def expire(after: StateKey | None) -> Expired | None:
-            found = retaining.expire(after, _STATES, self._courses)
-            if found is not None and found.deletion is not None:
-                deletion = found.deletion
-                patiently(run, lambda: self._office.projection.unlink(deletion.number, deletion.states))
-                touched.update(state.course_id for state in deletion.states)
-            return found
-
-        self._tell(*self._pages(expire))
-        heal_deletions(run, self._office.ledger, self._office.projection)
-        for kind in _ROOMS:
-            patiently(run, partial(self._office.classes.drop, kind, sorted(touched)))
-        figures = patiently(run, retaining.drop_publications)
-        run.report.figure("courses whose published figures were dropped", figures)
-
-    def disclosures(self) -> None:
-        """Students out of disclosures that their record does not outlive."""
-        run, retaining = self._run, self._office.retaining
-        after: tuple[UUID, int] | None = None
-        students = 0
-        with run.show.progress("disclosures", None) as advance:
-            while not run.stopping.asked:
-                page = patiently(run, partial(retaining.unlink_disclosures, after, _ROWS))
-                if page is None:
-                    break
-                after = page.last
-                students += page.students
-                advance(page.rows)
-        run.report.figure("students taken out of disclosures", students)
-
-    def letters(self) -> None:
-        """Dead letters past their life."""
-        run, retaining = self._run, self._office.retaining
-        buried = 0
-        with run.show.progress("expired dead letters", patiently(run, retaining.expired_letters)) as advance:
-            while not run.stopping.asked:
-                done = patiently(run, partial(retaining.bury_expired_letters, _ROWS))
-                if not done:
-                    break
-                buried += done
-                advance(done)
-        run.report.figure("dead letters past their life", buried)
-
-    def prove(self) -> None:
-        """Look at all of it once more."""
-        run, office = self._run, self._office
-        before = self._before or datetime(1970, 1, 1, tzinfo=UTC)
-        _, left, _ = self._pages(
-            lambda after: office.retaining.expiring(after, _STATES, self._courses, before)
-        )
-        if run.stopping.asked:
-            return
-        run.report.verdict("nothing that has expired is left", good=not left, detail=f"{left:,} attempts")
-        lost = patiently(run, lambda: behind(office.ledger, office.projection))
-        run.report.verdict("Redis has followed every deletion", good=not lost)
-
-    def _pages(self, step: Callable[[StateKey | None], Expired | None]) -> tuple[int, int, int]:
-        """All pages: states looked at, attempts that expire, attempts of held students."""
-        run = self._run
-        states = attempts = held = 0
-        after: StateKey | None = None
-        total = patiently(run, partial(self._office.retaining.count_states, self._courses))
-        with run.show.progress("states", total) as advance:
-            while not run.stopping.asked:
-                found = patiently(run, partial(step, after))
-                if found is None:
-                    break
-                after = found.last
-                states, attempts = states + found.states, attempts + found.attempts
-                held += found.held_attempts
-                advance(found.states)
-        return states, attempts, held
-
-    def _tell(self, states: int, attempts: int, held: int) -> None:
-        self._run.report.figure("states looked at", states)
-        self._run.report.figure("attempts dropped", attempts)
-        self._run.report.figure("attempts kept because their student is held", held)
 
 
 SCRIPT = Script(

@@ -117,10 +117,29 @@ class Batch:
     def read(self) -> int:
         return len(self.events) + len(self.dead_letters)
 
-    @functools.cached_property
-    def keys(self) -> list[StateKey]:
+    @property
+    def keys(self) -> Sequence[StateKey]:
         """The touched states, each once, in the order of their first events."""
-        return list(dict.fromkeys([delivered.key for delivered in self.events]))
+        return self._states[0]
+
+    @property
+    def at(self) -> Sequence[int]:
+        """For each event the place of its state among `keys`."""
+        return self._states[1]
+
+    @functools.cached_property
+    def _states(self) -> tuple[list[StateKey], list[int]]:
+        # by the number of the pseudonym: the hash of a UUID is a call into Python
+        places: dict[tuple[int, str], int] = {}
+        keys: list[StateKey] = []
+        at: list[int] = []
+        for delivered in self.events:
+            event = delivered.event
+            place = places.setdefault((event.student_key.int, event.course_id), len(keys))
+            if place == len(keys):
+                keys.append(delivered.key)
+            at.append(place)
+        return keys, at
 
 
 class Touched(NamedTuple):

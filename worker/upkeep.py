@@ -136,13 +136,17 @@ class Unlinked(NamedTuple):
 
 
 class Expired(NamedTuple):
-    """What became of one page of states: where it ended, the deletion if anything expired, and how much."""
+    """What became of one page of states: where it ended, the deletion if anything expired, and how much.
+
+    `kept` are the courses of the page in which an attempt stays; only a look tells them.
+    """
 
     last: StateKey
     states: int
     attempts: int
     held_attempts: int
     deletion: Deletion | None
+    kept: frozenset[str] = frozenset()
 
 
 class Retaining(Protocol):
@@ -174,8 +178,16 @@ class Retaining(Protocol):
     def unlink_disclosures(self, after: tuple[UUID, int] | None, page: int) -> Unlinked | None:
         """Take out of the next page of disclosures whoever they outlive by the horizon; None at the end."""
 
+    def outlived(
+        self, after: tuple[UUID, int] | None, page: int, courses: Collection[str], before: datetime
+    ) -> Unlinked | None:
+        """What `unlink_disclosures` would do after `raise_horizon(before, courses)` and `expire`."""
+
     def drop_publications(self) -> int:
         """Delete the figures published of courses in which no attempt is left; of how many."""
+
+    def emptied_publications(self, kept: Collection[str], courses: Collection[str]) -> int:
+        """What `drop_publications` would do after `expire` of these courses left attempts in `kept`."""
 
     def expired_letters(self) -> int:
         """How many dead letters are past their life."""
@@ -185,6 +197,9 @@ class Retaining(Protocol):
 
     def forget_courses(self, purged_before: datetime) -> int:
         """Empty the courses of tombstones purged so long ago that no state can come back; of how many."""
+
+    def forgettable_courses(self, purged_before: datetime) -> int:
+        """What `forget_courses` would do."""
 
     def close(self) -> None:
         """Give the connection back; the next use opens another."""

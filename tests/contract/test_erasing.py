@@ -280,6 +280,29 @@ def test_held_students_are_kept_and_counted(world: World) -> None:
     assert expire(world, 9) == (1, 0, [StateKey(ADA.student_key, "algebra")])
 
 
+def unlink(world: World) -> int:
+    gone, after = 0, None
+    while (page := world.retaining.unlink_disclosures(after, 2)) is not None:
+        gone, after = gone + page.students, page.last
+    return gone
+
+
+def outlived(world: World, courses: frozenset[str] = frozenset()) -> int:
+    """What `unlink` is going to say once the horizon is NOW."""
+    gone, after = 0, None
+    while (page := world.retaining.outlived(after, 2, courses, NOW)) is not None:
+        gone, after = gone + page.students, page.last
+    return gone
+
+
+def emptied(world: World, courses: frozenset[str] = frozenset()) -> int:
+    """What `drop_publications` is going to say then."""
+    kept, after = set[str](), None
+    while (page := world.retaining.expiring(after, 2, courses, NOW)) is not None:
+        kept, after = kept | page.kept, page.last
+    return world.retaining.emptied_publications(kept, courses)
+
+
 def test_disclosures_go_with_the_record_they_are_of(world: World) -> None:
     world.deliver(score_event("ada", at=NOW - DAY), score_event("ada", "biology"), sequence=1)
     world.deliver(score_event("ben", at=NOW - DAY), sequence=2)
@@ -287,35 +310,77 @@ def test_disclosures_go_with_the_record_they_are_of(world: World) -> None:
     world.log.record([seen(*both, minute=-60), seen(*both, minute=60), seen(*both, course=None, minute=-50)])
     world.log.record([seen(*both, course="biology", minute=-40)])
     world.log.anchor()
+    assert outlived(world) == 4
+    assert len(world.log.of_student(BEN.student_key, None, 9)) == 4, "a look changes nothing"
     world.retaining.raise_horizon(NOW, frozenset())
     expire(world, 9)
-    gone, after = 0, None
-    while (page := world.retaining.unlink_disclosures(after, 2)) is not None:
-        gone, after = gone + page.students, page.last
-    assert gone == 4
+    assert unlink(world) == 4
+    assert outlived(world) == 0
     ada = [one.course_id for one in world.log.of_student(ADA.student_key, None, 9)]
     assert ada == ["algebra", "biology", None], "newer than the horizon, or of a course that goes on"
     assert [one.at for one in world.log.of_student(BEN.student_key, None, 9)] == [NOW + minutes(60)]
     assert list(world.log.broken()) == []
 
 
+def test_disclosures_of_held_students_and_of_other_courses_stay(world: World) -> None:
+    old = [score_event(student, "algebra", at=NOW - DAY) for student in ("ada", "ben")]
+    world.deliver(*old, score_event("ben", "biology", at=NOW - DAY), sequence=1)
+    world.erasing.hold(ADA.student_key, "registrar", "asked to inspect")
+    both = (ADA.student_key, BEN.student_key)
+    world.log.record([seen(*both, course=course, minute=-60) for course in ("algebra", "biology", None)])
+    algebra = frozenset({"algebra"})
+    assert outlived(world, algebra) == 1, "ben's in algebra; not the ones of biology or of no course"
+    assert outlived(world) == 3
+    world.retaining.raise_horizon(NOW, algebra)
+    expire(world, 9, algebra)
+    assert unlink(world) == 1
+    assert outlived(world) == 2
+    world.retaining.raise_horizon(NOW, frozenset())
+    assert outlived(world, frozenset({"chemistry"})) == 0, "refused already, and not dropped by this run"
+    expire(world, 9)
+    assert unlink(world) == 2
+
+
 def test_figures_of_courses_without_an_attempt_are_dropped(world: World) -> None:
     world.deliver(score_event("ada", at=NOW - DAY), score_event("ada", "biology"), sequence=1)
-    for course in ("algebra", "biology"):
+    for course in ("algebra", "biology", "chemistry"):
         world.records.publish(publication(course), None)
+    assert emptied(world) == 2
+    assert emptied(world, frozenset({"biology"})) == 1, "chemistry has none already, algebra is not meant"
     world.retaining.raise_horizon(NOW, frozenset())
     expire(world, 9)
-    assert world.retaining.drop_publications() == 1
+    assert world.retaining.drop_publications() == 2
+    assert (emptied(world), world.retaining.drop_publications()) == (0, 0)
     assert world.records.publication("algebra") is None
     assert world.records.publication("biology") is not None
+
+
+def test_figures_of_a_course_stay_with_a_held_student_or_a_void(world: World) -> None:
+    world.deliver(
+        *(score_event("ada", course, at=NOW - DAY) for course in ("algebra", "biology")), sequence=1
+    )
+    world.deliver(score_event("ada", "biology", at=NOW - DAY, graded=NOW, void=True), sequence=2)
+    world.deliver(*(score_event("ben", course, at=NOW - DAY) for course in ("biology", "logic")), sequence=3)
+    world.erasing.hold(BEN.student_key, "registrar", "asked to inspect")
+    for course in ("algebra", "biology", "logic"):
+        world.records.publish(publication(course), None)
+    assert emptied(world) == 1
+    world.erasing.release(BEN.student_key)
+    assert emptied(world) == 2, "a void graded later is a row that stays"
+    world.retaining.raise_horizon(NOW, frozenset())
+    expire(world, 9)
+    assert world.retaining.drop_publications() == 2
 
 
 def test_a_tombstone_forgets_its_courses_once_no_state_can_come_back(world: World) -> None:
     world.deliver(score_event("ada"), sequence=1)
     world.erasing.erase(ADA.student_key, "registrar", "request 1")
     world.erasing.purged(ADA.student_key)
+    assert world.retaining.forgettable_courses(NOW - 1000 * DAY) == 0
     assert world.retaining.forget_courses(NOW - 1000 * DAY) == 0
+    assert world.retaining.forgettable_courses(NOW + 100_000 * DAY) == 1
     assert world.retaining.forget_courses(NOW + 100_000 * DAY) == 1
+    assert world.retaining.forgettable_courses(NOW + 100_000 * DAY) == 0
     assert list(world.ledger.erased()) == []
     assert world.deliver(score_event("ada"), sequence=1) == {"erased": 1}
 

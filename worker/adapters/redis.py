@@ -15,7 +15,6 @@ from uuid import UUID
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionInterface
 from redis.retry import Retry
 
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
@@ -48,7 +47,7 @@ class RedisProjection:
         self._chain = f"chain{epoch}"
         self._watermarks = f"watermarks{epoch}"
         self._client: redis.Redis | None = None
-        self._line: ConnectionInterface | None = None
+        self._line: Any = None
         self._scripts: dict[str, Any] = {}
 
     def close(self) -> None:
@@ -207,7 +206,7 @@ class RedisProjection:
         return self._marker_prefix + source
 
     def _values(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """MGET on a connection that is kept: the client's own way to a command costs a read more than Redis."""
+        """MGET on a connection that is kept: the client's own way to it costs a read more than Redis."""
         line = self._line
         if line is None:
             line = self._line = self._open().connection_pool.get_connection()

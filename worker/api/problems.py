@@ -171,7 +171,7 @@ def document(
     return Response(content, status_code=status.value, media_type=MEDIA_TYPE, headers=dict(headers or {}))
 
 
-HANDLERS: Mapping[type[Exception], Callable[[Request[Any, Any, Any], Any], Response[dict[str, Any]]]] = {
+HANDLERS: Mapping[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]] = {
     Problem: on_problem,
     Unavailable: on_unavailable,
     HTTPException: on_http,
@@ -179,6 +179,6 @@ HANDLERS: Mapping[type[Exception], Callable[[Request[Any, Any, Any], Any], Respo
 }
 
 
-def told(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+def told(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """The problem document of an error, by the nearest of its kinds; as the framework chooses."""
     return next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)(request, error)

@@ -34,7 +34,8 @@ _POLL_SECONDS = 0.01
 class JavaCommand:
     """Builds the daemon's command line; calling it with a properties file gives the arguments.
 
-    The flags keep the JVM near 200 MB; without them direct memory alone may grow to the size of the heap.
+    The flags keep the JVM near 200 MB; without them direct memory alone may grow to the size of the heap. The
+    first compiler alone: the daemon waits more than it computes, and the second cost it a third of its CPU.
 
     Args:
         java: the program, Java 17 or later.
@@ -59,6 +60,7 @@ class JavaCommand:
             "-XX:ReservedCodeCacheSize=64m",
             "-Xss512k",
             "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
             f"-Dlogback.configurationFile={_LOGBACK}",
             *self.extra,

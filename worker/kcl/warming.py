@@ -7,6 +7,7 @@ seconds. Nothing is promised by it: no record is taken before all of that has su
 the process ends as it would have.
 """
 
+import gc
 import logging
 import os
 import threading
@@ -32,6 +33,9 @@ class Processor(Protocol):
     def shard_ended(self, call: Any) -> None: ...
 
     def lease_lost(self, call: Any) -> None: ...
+
+
+_YOUNG_OBJECTS = 50_000
 
 
 class Warming:
@@ -84,6 +88,9 @@ class Warming:
             log.critical("fatal: %s while starting", type(error).__name__)
             self._die(1)
         else:
+            # A batch makes tens of thousands of objects that all go together; what was made until here stays.
+            gc.freeze()
+            gc.set_threshold(_YOUNG_OBJECTS)
             self._ready.set()
 
     def _warmed(self) -> Processor:

@@ -52,6 +52,7 @@ SELECT k.ord, s.student_ref, s.student_key
 FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
 CROSS JOIN LATERAL (SELECT student_ref FROM student_keys WHERE student_key = k.student_key OFFSET 0) a
 CROSS JOIN LATERAL (SELECT * FROM students WHERE student_ref = a.student_ref OFFSET 0) s
+WHERE EXISTS (SELECT FROM student_keys)
 
 -- name: new_students
 -- Committed before the merge: inside the merge's own statement a second writer would not see them and
@@ -132,7 +133,7 @@ JOIN bumped b USING (course_ref, student_ref)
 
 -- name: classify
 -- What became of the staged events that changed nothing. Refused: older than what was deleted, or delivered
--- again after a tombstone was lifted.
+-- again after a tombstone was lifted. OFFSET 0 as above: joined, a replay's batch would read all attempts.
 SELECT s.ord,
        e.student_ref IS NOT NULL AND e.lifted_at IS NULL AS erased,
        s.graded_at < (SELECT horizon FROM ledger)
@@ -142,7 +143,11 @@ SELECT s.ord,
        (a.graded_at, a.kind, a.event_key, a.rev, a.digest)
          = (s.graded_at, s.kind, s.event_key, s.rev, s.digest) AS same
 FROM stage s
-LEFT JOIN attempts a USING (course_ref, student_ref, attempt_key)
+LEFT JOIN LATERAL (
+    SELECT * FROM attempts
+    WHERE course_ref = s.course_ref AND student_ref = s.student_ref AND attempt_key = s.attempt_key
+    OFFSET 0
+) a ON true
 LEFT JOIN erasures e ON e.student_ref = s.student_ref
 LEFT JOIN horizons h ON h.course_ref = s.course_ref
 WHERE s.ord = ANY (%(ords)s::int[])
@@ -156,9 +161,11 @@ FROM (SELECT student_ref, max(graded_at) AS newest
 WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL AND e.refused_until < s.newest
 
 -- name: unchanged_versions
-SELECT course_ref, student_ref, c.birth, c.version
+SELECT k.course_ref, k.student_ref, c.birth, c.version
 FROM unnest(%(courses)s::int[], %(students)s::int[]) AS k (course_ref, student_ref)
-JOIN course_scores c USING (course_ref, student_ref)
+CROSS JOIN LATERAL (
+    SELECT * FROM course_scores WHERE course_ref = k.course_ref AND student_ref = k.student_ref OFFSET 0
+) c
 
 -- name: bury
 INSERT INTO dead_letters (source, seq, sub, number, reason, field, payload, expires_at)
@@ -188,8 +195,8 @@ WHERE source = %(source)s
 -- Versions and survivors in one statement, therefore one snapshot; a lock clause would mix two. On the
 -- writer only: a reader endpoint may lag behind what it is asked to repair. The survivors of a state come as
 -- one string of bytes, 20 for each: a row each would cost the client four times as much. Rounding is to even
--- here as in the domain; the least integer stands for no ratio. Two look-ups first, because the planner, left
--- to choose, may walk through every learner of a course.
+-- here as in the domain; the least integer stands for no ratio. Look-ups one by one, because the planner, left
+-- to choose, may walk through every learner of a course, or of all courses.
 WITH k AS MATERIALIZED (
     SELECT ord,
            (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
@@ -206,7 +213,9 @@ SELECT k.ord, c.birth, c.version, pg_is_in_recovery() AS lagging,
         FROM attempts a
         WHERE a.course_ref = c.course_ref AND a.student_ref = c.student_ref AND a.kind = 0) AS survivors
 FROM k
-JOIN course_scores c ON c.course_ref = k.course_ref AND c.student_ref = k.student_ref
+CROSS JOIN LATERAL (
+    SELECT * FROM course_scores WHERE course_ref = k.course_ref AND student_ref = k.student_ref OFFSET 0
+) c
 
 -- name: versions
 SELECT c.course_ref, c.student_ref, s.student_key, o.course_id, c.birth, c.version
@@ -222,10 +231,10 @@ SELECT count(*) FROM course_scores
 
 -- name: states_of
 SELECT s.student_key, o.course_id
-FROM students s
-JOIN course_scores c USING (student_ref)
+FROM (SELECT DISTINCT unnest(%(students)s::uuid[])) k (student_key)
+CROSS JOIN LATERAL (SELECT * FROM students WHERE student_key = k.student_key OFFSET 0) s
+CROSS JOIN LATERAL (SELECT course_ref FROM course_scores WHERE student_ref = s.student_ref OFFSET 0) c
 JOIN courses o USING (course_ref)
-WHERE s.student_key = ANY (%(students)s::uuid[])
 
 -- name: erased
 -- Those whose tombstone was lifted too: their states may come back without a row.

@@ -1,15 +1,17 @@
 -- Every statement of the adapter that reads registers for a job. A line `-- name: x` starts statement x.
 
 -- name: known
-WITH found AS (
-    SELECT student_key AS asked, student_ref FROM students WHERE student_key = ANY (%(students)s::uuid[])
+-- OFFSET 0 keeps each look-up apart, here and below: joined, the planner reads all students, or all attempts.
+SELECT k.asked, s.student_key,
+       EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL OFFSET 0)
+FROM (SELECT DISTINCT unnest(%(students)s::uuid[])) k (asked)
+CROSS JOIN LATERAL (
+    SELECT student_ref FROM students WHERE student_key = k.asked
     UNION ALL
-    SELECT student_key, student_ref FROM student_keys WHERE student_key = ANY (%(students)s::uuid[])
-)
-SELECT f.asked, s.student_key,
-       EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL)
-FROM found f
-JOIN students s USING (student_ref)
+    SELECT student_ref FROM student_keys WHERE student_key = k.asked
+    OFFSET 0
+) f
+CROSS JOIN LATERAL (SELECT * FROM students WHERE student_ref = f.student_ref OFFSET 0) s
 
 -- name: writers
 -- Look-ups first here too: the planner, left to choose, may walk through every learner of a course.
@@ -23,7 +25,11 @@ WITH k AS MATERIALIZED (
 SELECT k.ord, a.attempt_check, a.graded_at, a.kind, a.event_key, a.rev, a.digest, a.attempt_key,
        a.score, a.max_score, (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred
 FROM k
-JOIN attempts a USING (course_ref, student_ref, attempt_key)
+CROSS JOIN LATERAL (
+    SELECT * FROM attempts
+    WHERE course_ref = k.course_ref AND student_ref = k.student_ref AND attempt_key = k.attempt_key
+    OFFSET 0
+) a
 
 -- name: standing
 WITH k AS MATERIALIZED (
@@ -35,4 +41,6 @@ WITH k AS MATERIALIZED (
 SELECT k.ord, a.attempt_check, a.graded_at, a.kind, a.event_key, a.rev, a.digest, a.attempt_key,
        a.score, a.max_score, (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred
 FROM k
-JOIN attempts a USING (course_ref, student_ref)
+CROSS JOIN LATERAL (
+    SELECT * FROM attempts WHERE course_ref = k.course_ref AND student_ref = k.student_ref OFFSET 0
+) a

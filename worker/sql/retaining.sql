@@ -79,13 +79,14 @@ WITH page AS (
 )
 SELECT s.student_key, o.course_id,
        CASE WHEN p.held THEN 0 ELSE n.attempts END AS attempts,
-       CASE WHEN p.held THEN n.attempts ELSE 0 END AS held
+       CASE WHEN p.held THEN n.attempts ELSE 0 END AS held,
+       n.total > CASE WHEN p.held THEN 0 ELSE n.attempts END AS kept
 FROM page p
 JOIN students s USING (student_ref)
 JOIN courses o USING (course_ref)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS attempts FROM attempts a
-    WHERE a.course_ref = p.course_ref AND a.student_ref = p.student_ref AND a.graded_at < p.before
+    SELECT count(*) AS total, count(*) FILTER (WHERE a.graded_at < p.before) AS attempts FROM attempts a
+    WHERE a.course_ref = p.course_ref AND a.student_ref = p.student_ref
 ) n
 ORDER BY p.course_ref, p.student_ref
 
@@ -129,9 +130,51 @@ WITH page AS (
 )
 SELECT chain, number, (SELECT count(*) FROM gone) FROM page ORDER BY chain, number
 
+-- name: outlived
+-- Who would be taken out under a horizon that is not set yet: an attempt that it will refuse does not count,
+-- but where another course's horizon refuses one already and was not followed, it stays for now.
+WITH page AS (
+    SELECT d.chain, d.number, o.course_ref, d.course_id IS NULL AS whole,
+           d.at < greatest((SELECT horizon FROM ledger), z.before,
+                           CASE WHEN %(every)s OR d.course_id = ANY (%(courses)s::text[])
+                                THEN %(before)s::timestamptz END) AS old
+    FROM disclosures d
+    LEFT JOIN courses o USING (course_id)
+    LEFT JOIN horizons z USING (course_ref)
+    WHERE (d.chain, d.number) > (%(chain)s, %(number)s)
+    ORDER BY d.chain, d.number
+    LIMIT %(page)s
+)
+SELECT chain, number,
+       (SELECT count(*)
+        FROM page p
+        JOIN disclosed_students d USING (chain, number)
+        WHERE p.old
+          AND NOT EXISTS (SELECT FROM pseudonyms s JOIN holds h USING (student_ref)
+                          WHERE s.student_key = d.student_key)
+          AND NOT EXISTS (SELECT FROM pseudonyms s
+                          JOIN course_scores c USING (student_ref)
+                          JOIN courses o USING (course_ref)
+                          LEFT JOIN horizons z USING (course_ref)
+                          JOIN attempts a USING (course_ref, student_ref)
+                          WHERE s.student_key = d.student_key AND (p.whole OR c.course_ref = p.course_ref)
+                            AND (NOT (%(every)s OR o.course_id = ANY (%(courses)s::text[]))
+                                 OR a.graded_at >= greatest((SELECT horizon FROM ledger), z.before,
+                                                            %(before)s))))
+FROM page
+ORDER BY chain, number
+
 -- name: drop_publications
 DELETE FROM publications p
 WHERE NOT EXISTS (SELECT FROM courses o JOIN attempts a USING (course_ref) WHERE o.course_id = p.course_id)
+
+-- name: emptied_publications
+SELECT count(*) FROM publications p
+WHERE p.course_id <> ALL (%(kept)s::text[])
+  AND (%(every)s
+       OR p.course_id = ANY (%(courses)s::text[])
+       OR NOT EXISTS (SELECT FROM courses o JOIN attempts a USING (course_ref)
+                      WHERE o.course_id = p.course_id))
 
 -- name: expired_letters
 SELECT count(*) FROM dead_letters WHERE expires_at < now()
@@ -142,3 +185,6 @@ WHERE ctid = ANY (ARRAY (SELECT ctid FROM dead_letters WHERE expires_at < now() 
 
 -- name: forget_courses
 UPDATE erasures SET courses = '{}' WHERE purged_at < %(before)s AND courses <> '{}'
+
+-- name: forgettable_courses
+SELECT count(*) FROM erasures WHERE purged_at < %(before)s AND courses <> '{}'

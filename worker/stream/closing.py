@@ -49,3 +49,21 @@ def close_finished(
             projection.forget_marker(source, end)
             result.closed.append(source)
     return result
+
+
+def finished(ledger: Ledger, projection: Projection, idle: timedelta = NO_REPLICA_LAGS_SO_LONG) -> Closing:
+    """What `close_finished` would do now; changes nothing.
+
+    Raises:
+        LedgerUnavailable: asking again is safe.
+        ProjectionUnavailable: likewise.
+    """
+    found = ledger.idle(idle)
+    markers = projection.markers(list(found))
+    result = Closing([], [])
+    for source, (end, floor) in found.items():
+        if markers.get(source, ORIGIN) != end:
+            result.unfinished.append(source)
+        elif floor == end:
+            result.closed.append(source)
+    return result

@@ -1,8 +1,12 @@
 """From records to events: whatever arrives becomes events and dead letters, never an exception."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+from uuid import UUID
+
+import msgspec
 
 from worker.domain import envelope
 from worker.domain.envelope import Opened
@@ -11,8 +15,9 @@ from worker.domain.event import register_of
 from worker.domain.formats import native
 from worker.domain.identity import Identity
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Batch, DeadLetter, Delivered, Record, Source, StateKey
+from worker.ports import Batch, DeadLetter, Delivered, Record, Source
 
+_PSEUDONYM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 WHOLE_RECORD = -1
 """The event number of a dead letter that is a whole record."""
 
@@ -30,21 +35,23 @@ class Decoder(NamedTuple):
         except Poison as poison:
             letter = _letter(record.position, WHOLE_RECORD, poison, record.data)
             return [], [letter]
+        seals = _by_number(opened.students)
         events: list[Delivered] = []
         letters: list[DeadLetter] = []
         for number, raw in enumerate(opened.events):
             try:
-                events.append(self._deliver(record, number, raw, opened))
+                events.append(self._deliver(record, number, raw, seals))
             except Poison as poison:
                 payload = _redeliverable(raw, opened)
                 letters.append(_letter(record.position, number, poison, payload))
         return events, letters
 
-    def _deliver(self, record: Record, number: int, raw: bytes, opened: Opened) -> Delivered:
+    def _deliver(self, record: Record, number: int, raw: bytes, seals: Mapping[int, str]) -> Delivered:
         wire = native.parse(raw)
+        key = wire.student_key
         event = native.canonical(
             wire,
-            sealed_id=opened.students.get(str(wire.student_key)),
+            sealed_id=None if key is None else seals.get(key.int),
             identity=self.identity,
             realm=self.realm,
             arrived_at=record.arrived_at,
@@ -73,12 +80,14 @@ def batches(source: Source, records: Iterable[Record], decoder: Decoder, limits:
     part = _Part([], [], set())
     high = ORIGIN
     for record in records:
-        for piece in _in_order(*decoder.decode(record)):
-            if part.full(limits, piece):
-                inside = record.position._replace(events=piece.number)
-                yield Batch(source, high, part.events, part.letters, inside)
-                part = _Part([], [], set())
-            part.add(piece)
+        events, letters = decoder.decode(record)
+        if not part.take(limits, events, letters):
+            for piece in _in_order(events, letters):
+                if part.full(limits, piece):
+                    inside = record.position._replace(events=piece.number)
+                    yield Batch(source, high, part.events, part.letters, inside)
+                    part = _Part([], [], set())
+                part.add(piece)
         high = record.position
         if part.full(limits):
             yield Batch(source, high, part.events, part.letters)
@@ -87,12 +96,33 @@ def batches(source: Source, records: Iterable[Record], decoder: Decoder, limits:
         yield Batch(source, high, part.events, part.letters)
 
 
+_Place: TypeAlias = tuple[int, str]
+
+
+def _place(delivered: Delivered) -> _Place:
+    """Which state, as what is hashed without a call into Python; a UUID's hash is one."""
+    event = delivered.event
+    return event.student_key.int, event.course_id
+
+
 class _Part(NamedTuple):
     """What is gathered for the next transaction."""
 
     events: list[Delivered]
     letters: list[DeadLetter]
-    keys: set[StateKey]
+    keys: set[_Place]
+
+    def take(self, limits: Limits, events: Sequence[Delivered], letters: Sequence[DeadLetter]) -> bool:
+        """Add a whole record if it fits."""
+        if len(self.events) + len(events) + len(self.letters) + len(letters) > limits.events:
+            return False
+        keys = self.keys.union(map(_place, events))
+        if len(keys) > limits.keys:
+            return False
+        self.events.extend(events)
+        self.letters.extend(letters)
+        self.keys.update(keys)
+        return True
 
     def full(self, limits: Limits, piece: Delivered | DeadLetter | None = None) -> bool:
         """Whether nothing more goes in, or not this piece."""
@@ -100,14 +130,23 @@ class _Part(NamedTuple):
             return True
         if not isinstance(piece, Delivered) or len(self.keys) < limits.keys:
             return False
-        return piece.key not in self.keys
+        return _place(piece) not in self.keys
 
     def add(self, piece: Delivered | DeadLetter) -> None:
         if isinstance(piece, Delivered):
             self.events.append(piece)
-            self.keys.add(piece.key)
+            self.keys.add(_place(piece))
         else:
             self.letters.append(piece)
+
+
+def _by_number(students: Mapping[str, str]) -> Mapping[int, str]:
+    """The sealed ids by the number of their pseudonym: to look for its text takes longer than to parse it."""
+    try:
+        return {key.int: sealed for key, sealed in msgspec.convert(students, dict[UUID, str]).items()}
+    except msgspec.ValidationError:
+        good = {key: sealed for key, sealed in students.items() if _PSEUDONYM.fullmatch(key)}
+        return {UUID(key).int: sealed for key, sealed in good.items()}
 
 
 def _in_order(events: list[Delivered], letters: list[DeadLetter]) -> Iterator[Delivered | DeadLetter]:

@@ -168,7 +168,11 @@ def test_an_unexpected_error_is_the_requests_own_and_the_clerk_lives_on(house: H
         failing = False
         await desk.record(seen(KEY))
 
-    play(scene, lambda: house.hire()._replace(disclosures=Odd(house.book, house.records.versions_of)), anchor_seconds=0.0)
+    play(
+        scene,
+        lambda: house.hire()._replace(disclosures=Odd(house.book, house.records.versions_of)),
+        anchor_seconds=0.0,
+    )
     assert len(house.book.links) == 1
 
 

@@ -8,7 +8,7 @@ from tests.conftest import score_event
 from tests.doubles import Scene, record
 from worker.domain.errors import ProjectionUnavailable
 from worker.domain.position import Position
-from worker.stream.closing import Closing, close_finished
+from worker.stream.closing import Closing, close_finished, finished
 
 HOUR = timedelta(hours=1)
 JOB = "file:abc:1of2"
@@ -98,3 +98,21 @@ def test_an_outage_between_row_and_marker_leaves_only_the_marker(scene: Scene) -
         close(scene)
     assert close(scene) == ([], [])
     assert JOB not in scene.ledger.floors()
+
+
+def test_a_look_tells_what_would_be_closed_and_touches_nothing(scene: Scene) -> None:
+    def look() -> Closing:
+        return finished(scene.wire.connect(scene.ledger), scene.wire.connect(scene.projection))
+
+    scene.time.pass_by(3599)
+    assert look() == ([], [])
+    scene.time.pass_by(1)
+    scene.wire.since()
+    assert look() == look() == ([JOB], [])
+    assert scene.wire.since() == ["idle", "markers"] * 2
+    assert look() == close(scene)
+    scene.pipeline(JOB).process([record(score_event(attempt=2), sequence=6)])
+    scene.time.pass_by(3600)
+    assert look() == ([], []), "its floor was not stored: the hour begins again"
+    scene.projection.marks[JOB] = Position(5)
+    assert look() == close(scene) == ([], [JOB])

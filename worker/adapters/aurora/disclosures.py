@@ -49,11 +49,11 @@ class AuroraDisclosures:
             connection.execute(self._sql["new_disclosures"], {"rows": _document(rows)})
         self._extend(rows)
 
-    def look(
-        self, keys: Sequence[StateKey], disclosures: Sequence[Disclosure]
-    ) -> Mapping[StateKey, Version]:
+    def look(self, keys: Sequence[StateKey], disclosures: Sequence[Disclosure]) -> Mapping[StateKey, Version]:
         rows = list(self._linked(disclosures))
-        asked = [{"ord": at, "student_key": key, "course_id": course} for at, (key, course) in enumerate(keys)]
+        asked = [
+            {"ord": at, "student_key": key, "course_id": course} for at, (key, course) in enumerate(keys)
+        ]
         parameters = {"keys": _encode(asked).decode(), "rows": _document(rows)}
         with self._in_doubt(), self._session.connection() as connection:
             found = connection.execute(self._sql["look"], parameters, binary=True).fetchall()

@@ -6,20 +6,22 @@ restored database can never meet references of its lost future.
 
 import dataclasses
 import struct
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from worker.adapters.aurora.connection import Connection, Session
-from worker.adapters.aurora.outcomes import Outcomes, Place, Refs
+from worker.adapters.aurora.outcomes import Outcomes, Place
+from worker.adapters.aurora.references import Kin, References
 from worker.adapters.aurora.statements import statements
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable
+from worker.domain.event import micros
 from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
 from worker.domain.window import NOTHING, Attempt, Version
@@ -40,16 +42,15 @@ from worker.ports import (
 
 ERASE_LOCK = 0x65647501
 SWEEP_LOCK = 0x65647502
-ADOPT_LOCK = 0x65647505
-
-Kin = Callable[[bytes], Collection[UUID]]
-"""All pseudonyms of the student in a sealed id; none where nobody can open it."""
 
 _SURVIVOR = struct.Struct(">qqi")
-_STAGE_TYPES = (
-    *("int4", "int4", "int4", "int8", "int8", "float8", "float8", "timestamptz", "timestamptz"),
+STAGE_TYPES = (
+    *("int4", "int4", "int4", "int8", "int8", "float8", "float8"),
+    # a timestamptz as its microseconds since 2000: dumped from a datetime it costs ten times as much
+    *("int8", "int8"),
     *("int2", "int2", "bytea", "text", "text", "text"),
 )
+_MILLENNIUM = micros(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 class AuroraLedger:
@@ -75,7 +76,7 @@ class AuroraLedger:
         self._sql = statements()
         self._session = Session(conninfo, prepare=self._sql["session"], replace_ended=replace_ended)
         self._vault = vault
-        self._kin = kin
+        self._references = References(self._sql, kin)
         self._days = dead_letter_days
 
     def close(self) -> None:
@@ -97,11 +98,8 @@ class AuroraLedger:
             return _progress(self._one(connection, "progress", {"source": source}))
 
     def intern(self, batch: Batch) -> Batch:
-        sealed = {d.event.student_key: d.event.sealed_id for d in batch.events}
-        courses = {d.event.course_id for d in batch.events}
         with self._session.connection() as connection:
-            aliases = self._intern_students(connection, sealed).aliases
-            self._intern_courses(connection, courses)
+            aliases = self._references.intern(connection, batch)
         return _under_canonical_keys(batch, aliases) if aliases else batch
 
     def commit(self, batch: Batch) -> Committed:
@@ -113,9 +111,9 @@ class AuroraLedger:
     def probe(self, batch: Batch) -> None:
         batch = self.intern(batch)
         with self._session.connection() as connection:
-            places = self._refs(connection, batch).places(batch.events)
+            places = self._references.places(connection, batch.keys)
             with connection.transaction(force_rollback=True):
-                self._merge(connection, batch.events, places)
+                self._merge(connection, batch, places)
 
     def read(self, keys: Sequence[StateKey]) -> Mapping[StateKey, LedgerState]:
         parameters = {"students": [k.student_key for k in keys], "courses": [k.course_id for k in keys]}
@@ -199,72 +197,6 @@ class AuroraLedger:
             raise Fatal(msg)
         return row
 
-    def _intern_students(self, connection: Connection, sealed: Mapping[UUID, bytes]) -> "_Known":
-        known = self._known_students(connection, sealed)
-        missing = sealed.keys() - known.refs.keys() if len(known.refs) < len(sealed) else set()
-        kinship = self._kinship({key: sealed[key] for key in missing})
-        if any(len(others) > 1 for others in kinship.values()):
-            self._adopt(connection, sealed, kinship)
-            known = self._known_students(connection, sealed)
-        elif missing:
-            connection.execute(self._sql["new_students"], _strangers(missing, sealed))
-            known = self._known_students(connection, sealed)
-        return known
-
-    def _kinship(self, strangers: Mapping[UUID, bytes]) -> Mapping[UUID, set[UUID]]:
-        """Under which keys each of them may be known."""
-        if self._kin is None:
-            return {}
-        return {key: {key, *self._kin(sealed)} for key, sealed in strangers.items()}
-
-    def _adopt(
-        self, connection: Connection, sealed: Mapping[UUID, bytes], kinship: Mapping[UUID, set[UUID]]
-    ) -> None:
-        """Students not known by these keys may be known by those of another key of the ring.
-
-        One at a time: two writers that meet one student under two keys would make two of them.
-        """
-        with connection.transaction():
-            connection.execute(self._sql["exclude_adoptions"], {"lock": ADOPT_LOCK})
-            everybody = {one for others in kinship.values() for one in others}
-            refs = self._known_students(connection, everybody).refs
-            new = {
-                min(others & kinship.keys()) for others in kinship.values() if refs.keys().isdisjoint(others)
-            }
-            connection.execute(self._sql["new_students"], _strangers(new, sealed))
-            refs = self._known_students(connection, everybody).refs
-            aliases = {
-                key: next(refs[one] for one in others if one in refs)
-                for key, others in kinship.items()
-                if key not in refs
-            }
-            parameters = {"keys": list(aliases), "refs": list(aliases.values())}
-            connection.execute(self._sql["new_aliases"], parameters)
-
-    def _intern_courses(self, connection: Connection, courses: set[str]) -> None:
-        missing = courses - self._known_courses(connection, courses).keys()
-        if missing:
-            connection.execute(self._sql["new_courses"], {"ids": list(missing)})
-
-    def _known_students(self, connection: Connection, keys: Iterable[UUID]) -> "_Known":
-        asked = list(keys)
-        array = {"keys": _array(key.hex for key in asked)}
-        rows = connection.execute(self._sql["known_students"], array, binary=True).fetchall()
-        refs = {asked[at - 1]: ref for at, ref, _ in rows}
-        return _Known(refs, {asked[at - 1]: other for at, _, other in rows if other is not None})
-
-    def _known_courses(self, connection: Connection, ids: Iterable[str]) -> dict[str, int]:
-        rows = connection.execute(self._sql["known_courses"], {"ids": list(ids)}, binary=True).fetchall()
-        return dict(rows)
-
-    def _refs(self, connection: Connection, batch: Batch) -> Refs:
-        students = self._known_students(connection, {d.event.student_key for d in batch.events})
-        if students.aliases:
-            msg = "a student was re-keyed meanwhile; from the start"
-            raise LedgerUnavailable(msg)
-        courses = self._known_courses(connection, {d.event.course_id for d in batch.events})
-        return Refs(students.refs, courses)
-
     def _merge_and_advance(
         self,
         connection: Connection,
@@ -273,9 +205,9 @@ class AuroraLedger:
     ) -> Committed:
         connection.execute(self._sql["hold_erasures"], {"lock": ERASE_LOCK})
         # under the lock: a re-keying in between would leave the batch's states under a name nobody reads
-        places = self._refs(connection, batch).places(batch.events)
+        places = self._references.places(connection, batch.keys)
         seq, sub = self._one(connection, "lock_progress", {"source": batch.source})
-        rows = self._merge(connection, batch.events, places)
+        rows = self._merge(connection, batch, places)
         done = Outcomes(batch, places, rows, Position(int(seq), sub))
         if done.unchanged:
             ords = {"ords": done.unchanged}
@@ -301,16 +233,14 @@ class AuroraLedger:
         )
         return Committed(accounting, done.touched())
 
-    def _merge(
-        self, connection: Connection, events: Sequence[Delivered], places: Sequence[Place]
-    ) -> list[Any]:
-        if not events:
+    def _merge(self, connection: Connection, batch: Batch, places: Sequence[Place]) -> list[Any]:
+        if not batch.events:
             return []
         with connection.cursor(binary=True) as cursor:
             with cursor.copy(self._sql["stage"]) as copy:
-                copy.set_types(_STAGE_TYPES)
-                for order, (place, delivered) in enumerate(zip(places, events, strict=True)):
-                    copy.write_row(_staged(order, place, delivered))
+                copy.set_types(STAGE_TYPES)
+                for order, (state, delivered) in enumerate(zip(batch.at, batch.events, strict=True)):
+                    copy.write_row(staged(order, places[state], delivered))
             return cursor.execute(self._sql["merge"]).fetchall()
 
     def _bury(
@@ -335,23 +265,6 @@ class AuroraLedger:
             )
 
 
-def _strangers(keys: Collection[UUID], sealed: Mapping[UUID, bytes]) -> dict[str, str]:
-    seals = _array('"\\\\x' + sealed[key].hex() + '"' for key in keys)
-    return {"keys": _array(key.hex for key in keys), "sealed": seals}
-
-
-def _array(elements: Iterable[str]) -> str:
-    """The text of an array; psycopg would dump each element by itself, at four times the cost."""
-    return "{" + ",".join(elements) + "}"
-
-
-class _Known(NamedTuple):
-    """The references of the students that exist, and the canonical key of those known under another one."""
-
-    refs: dict[UUID, int]
-    aliases: dict[UUID, UUID]
-
-
 def _under_canonical_keys(batch: Batch, aliases: Mapping[UUID, UUID]) -> Batch:
     events = [
         d._replace(event=msgspec.structs.replace(d.event, student_key=aliases[d.event.student_key]))
@@ -362,7 +275,8 @@ def _under_canonical_keys(batch: Batch, aliases: Mapping[UUID, UUID]) -> Batch:
     return dataclasses.replace(batch, events=events)
 
 
-def _staged(order: int, place: Place, delivered: Delivered) -> tuple[Any, ...]:
+def staged(order: int, place: Place, delivered: Delivered) -> tuple[Any, ...]:
+    """The row of one event in the staging table, in the types of `STAGE_TYPES`."""
     event, register = delivered.event, delivered.register
     return (
         order,
@@ -371,8 +285,8 @@ def _staged(order: int, place: Place, delivered: Delivered) -> tuple[Any, ...]:
         register.check,
         event.score,
         event.max_score,
-        event.occurred_at,
-        event.graded_at,
+        micros(event.occurred_at) - _MILLENNIUM,
+        micros(event.graded_at) - _MILLENNIUM,
         int(event.kind),
         register.rev,
         register.digest,

@@ -1,8 +1,7 @@
 """What one ledger transaction did: an outcome for every event, a version for every touched state."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-from uuid import UUID
+from collections.abc import Sequence
+from typing import Any
 
 from worker.domain import envelope
 from worker.domain.accounting import Accounting, Outcome
@@ -10,37 +9,29 @@ from worker.domain.errors import Reason
 from worker.domain.event import Kind, micros, order_of, ratio_micros
 from worker.domain.position import Position
 from worker.domain.window import Attempt, Version
-from worker.ports import Batch, DeadLetter, Delivered, Touched
+from worker.ports import Batch, DeadLetter, Touched
 
 Place = tuple[int, int]
 """The references of a state: course, student."""
 
 
-class Refs(NamedTuple):
-    """References of one batch, valid within one call."""
-
-    students: Mapping[UUID, int]
-    courses: Mapping[str, int]
-
-    def places(self, events: Sequence[Delivered]) -> list[Place]:
-        """Where each event's state stands."""
-        students, courses = self
-        return [(courses[d.event.course_id], students[d.event.student_key]) for d in events]
-
-
 class Outcomes:
-    """Reads the answers of one transaction into outcomes per event and touched states."""
+    """Reads the answers of one transaction into outcomes per event and touched states.
+
+    `places` are those of the batch's states; references are valid within one call.
+    """
 
     def __init__(
         self, batch: Batch, places: Sequence[Place], merged: Sequence[Any], progress: Position
     ) -> None:
         self._batch = batch
         self._places = places
+        self._numbers = {place: number for number, place in enumerate(places)}
         self._progress = progress
-        self._versions: dict[Place, Version] = {}
+        self._versions: dict[int, Version] = {}
         self._counts = dict.fromkeys(Outcome, 0)
         self._counts[Outcome.DEAD_LETTERED] = len(batch.dead_letters)
-        self._inserts: dict[Place, list[Attempt] | None] = {}
+        self._inserts: dict[int, list[Attempt] | None] = {}
         self.dead_letters: list[DeadLetter] = []
         self.erased: list[int] = []
         """The ordinals of events that a tombstone has refused."""
@@ -50,10 +41,10 @@ class Outcomes:
     def _read_merged(self, merged: Sequence[Any]) -> list[int]:
         """Count the winners; returns the ordinals of the events that changed nothing."""
         winners = self._winners()
-        events, versions, inserts = self._batch.events, self._versions, self._inserts
+        numbers, events, versions, inserts = self._numbers, self._batch.events, self._versions, self._inserts
         revised = 0
         for course_ref, student_ref, attempt_key, revision, birth, version in merged:
-            state = (course_ref, student_ref)
+            state = numbers[course_ref, student_ref]
             event = events[winners.pop((state, attempt_key))].event
             if state not in versions:
                 versions[state] = Version(birth, version)
@@ -70,12 +61,12 @@ class Outcomes:
         self._counts[Outcome.APPLIED] = len(merged) - revised
         return sorted({*winners.values(), *self._losers})
 
-    def _winners(self) -> dict[tuple[Place, int], int]:
+    def _winners(self) -> dict[tuple[int, int], int]:
         """Per attempt of the batch the ordinal of its last writer; the others become `_losers`."""
-        winners: dict[tuple[Place, int], int] = {}
+        winners: dict[tuple[int, int], int] = {}
         self._losers: list[int] = []
-        for order, (place, delivered) in enumerate(zip(self._places, self._batch.events, strict=True)):
-            attempt = (place, delivered.register.key)
+        for order, (state, delivered) in enumerate(zip(self._batch.at, self._batch.events, strict=True)):
+            attempt = (state, delivered.register.key)
             best = winners.setdefault(attempt, order)
             if best != order:
                 mine, theirs = order_of(*delivered[:2]), order_of(*self._batch.events[best][:2])
@@ -85,7 +76,7 @@ class Outcomes:
 
     @property
     def unbumped_refs(self) -> list[Place]:
-        return sorted({*self._places} - self._bumped)
+        return sorted(place for number, place in enumerate(self._places) if number not in self._bumped)
 
     def classify(self, rows: Sequence[Any]) -> None:
         for order, erased, refused, collides, same in rows:
@@ -107,7 +98,7 @@ class Outcomes:
 
     def found(self, rows: Sequence[Any]) -> None:
         for course_ref, student_ref, birth, version in rows:
-            self._versions[course_ref, student_ref] = Version(birth, version)
+            self._versions[self._numbers[course_ref, student_ref]] = Version(birth, version)
 
     @property
     def accounting(self) -> Accounting:
@@ -115,7 +106,7 @@ class Outcomes:
 
     def touched(self) -> list[Touched]:
         found = []
-        for key, state in zip(self._batch.keys, dict.fromkeys(self._places), strict=True):
+        for state, key in enumerate(self._batch.keys):
             bumped = state in self._bumped
             inserts = self._inserts.get(state) if bumped else None
             found.append(Touched(key, self._versions.get(state), bumped, inserts))

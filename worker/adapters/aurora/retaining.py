@@ -57,15 +57,22 @@ class AuroraRetaining:
         self, after: StateKey | None, page: int, courses: Collection[str], before: datetime
     ) -> Expired | None:
         rows = self._rows("expiring", **_after(after), **_within(courses), page=page, before=before)
-        return _expired(rows, None)
+        found = _expired(rows, None)
+        return found and found._replace(kept=frozenset(row[1] for row in rows if row[4]))
 
     def unlink_disclosures(self, after: tuple[UUID, int] | None, page: int) -> Unlinked | None:
-        chain, number = after or (UUID(int=0), -1)
-        rows = self._rows("unlink_disclosures", chain=chain, number=number, page=page)
-        return Unlinked((rows[-1][0], rows[-1][1]), len(rows), rows[0][2]) if rows else None
+        return self._unlinked("unlink_disclosures", after, page=page)
+
+    def outlived(
+        self, after: tuple[UUID, int] | None, page: int, courses: Collection[str], before: datetime
+    ) -> Unlinked | None:
+        return self._unlinked("outlived", after, page=page, before=before, **_within(courses))
 
     def drop_publications(self) -> int:
         return self._changed("drop_publications")
+
+    def emptied_publications(self, kept: Collection[str], courses: Collection[str]) -> int:
+        return int(self._rows("emptied_publications", kept=list(kept), **_within(courses))[0][0])
 
     def expired_letters(self) -> int:
         return int(self._rows("expired_letters")[0][0])
@@ -75,6 +82,14 @@ class AuroraRetaining:
 
     def forget_courses(self, purged_before: datetime) -> int:
         return self._changed("forget_courses", before=purged_before)
+
+    def forgettable_courses(self, purged_before: datetime) -> int:
+        return int(self._rows("forgettable_courses", before=purged_before)[0][0])
+
+    def _unlinked(self, name: str, after: tuple[UUID, int] | None, **given: Any) -> Unlinked | None:
+        chain, number = after or (UUID(int=0), -1)
+        rows = self._rows(name, chain=chain, number=number, **given)
+        return Unlinked((rows[-1][0], rows[-1][1]), len(rows), rows[0][2]) if rows else None
 
     def _rows(self, name: str, **parameters: Any) -> list[Any]:
         with self._session.connection() as connection:

@@ -52,9 +52,7 @@ class MemoryDisclosures:
                 self._head = link.digest
                 self.book.links.append(link)
 
-    def look(
-        self, keys: Sequence[StateKey], disclosures: Sequence[Disclosure]
-    ) -> Mapping[StateKey, Version]:
+    def look(self, keys: Sequence[StateKey], disclosures: Sequence[Disclosure]) -> Mapping[StateKey, Version]:
         self._reach()
         found = self._versions(keys)
         if len(found) == len(keys):

@@ -1,6 +1,6 @@
 """The Retaining port over the twins of ledger, erasing, disclosures and publications."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -46,28 +46,33 @@ class MemoryRetaining:
         self, after: StateKey | None, page: int, courses: Collection[str], before: datetime
     ) -> Expired | None:
         keys = self._page(after, courses)[:page]
-        return self._expired(keys, before) if keys else None
+        if not keys:
+            return None
+        kept = frozenset(key.course_id for key in keys if self._left(key, courses, before))
+        return self._expired(keys, before)._replace(kept=kept)
 
     def unlink_disclosures(self, after: tuple[UUID, int] | None, page: int) -> Unlinked | None:
-        book = self._erasing.book
-        places = sorted((link.chain, link.number) for link in book.links)
-        places = [place for place in places if after is None or place > after][:page]
-        gone = 0
-        for at, link in enumerate(book.links):
-            if (link.chain, link.number) not in places:
-                continue
-            students = [one for one in link.students if not self._outlived(link.at, link.course_id, one)]
-            if len(students) < len(link.students):
-                gone += len(link.students) - len(students)
-                book.links[at] = link._replace(students=students, redacted=chain.subjects(students))
-        return Unlinked(places[-1], len(places), gone) if places else None
+        def take_out(at: int, students: list[UUID]) -> None:
+            links = self._erasing.book.links
+            links[at] = links[at]._replace(students=students, redacted=chain.subjects(students))
+
+        return self._unlinked(after, page, (), None, take_out)
+
+    def outlived(
+        self, after: tuple[UUID, int] | None, page: int, courses: Collection[str], before: datetime
+    ) -> Unlinked | None:
+        return self._unlinked(after, page, courses, before, lambda *_: None)
 
     def drop_publications(self) -> int:
-        held = {key.course_id for key in self._ledger.current() if self._ledger.standing(key)}
-        gone = [course for course in self._erasing.publications if course not in held]
+        gone = self._without_attempts()
         for course in gone:
             del self._erasing.publications[course]
         return len(gone)
+
+    def emptied_publications(self, kept: Collection[str], courses: Collection[str]) -> int:
+        empty = self._without_attempts()
+        published = {*self._erasing.publications} - {*kept}
+        return sum(course in empty or not courses or course in courses for course in published)
 
     def expired_letters(self) -> int:
         return 0
@@ -76,12 +81,13 @@ class MemoryRetaining:
         return 0
 
     def forget_courses(self, purged_before: datetime) -> int:
-        gone = 0
-        for courses in (*self._ledger.tombstones.values(), *self._ledger.lifted.values()):
-            if courses and purged_before > datetime.now(UTC):
-                courses.clear()
-                gone += 1
-        return gone
+        gone = self._forgettable(purged_before)
+        for courses in gone:
+            courses.clear()
+        return len(gone)
+
+    def forgettable_courses(self, purged_before: datetime) -> int:
+        return len(self._forgettable(purged_before))
 
     def close(self) -> None:
         pass
@@ -97,8 +103,18 @@ class MemoryRetaining:
 
     def _gone(self, key: StateKey, before: datetime | None) -> list[ScoreEvent]:
         horizon = self._horizon(key, before)
-        events = [event for event, _ in self._ledger.standing(key).values()]
+        events = [event for event, _ in self._ledger.rows(key).values()]
         return [event for event in events if horizon is not None and event.graded_at < horizon]
+
+    def _left(self, key: StateKey, courses: Collection[str], before: datetime | None) -> int:
+        """How many attempts of a state stay once those of these courses have expired; `before` None: now."""
+        rows = len(self._ledger.rows(key))
+        stays = before is None or key.student_key in self._erasing.holds
+        return (
+            rows
+            if stays or (courses and key.course_id not in courses)
+            else rows - len(self._gone(key, before))
+        )
 
     def _expired(self, keys: list[StateKey], before: datetime | None) -> Expired:
         gone = held = 0
@@ -109,11 +125,46 @@ class MemoryRetaining:
                 gone += len(self._gone(key, before))
         return Expired(keys[-1], len(keys), gone, held, None)
 
-    def _outlived(self, at: datetime, course: str | None, student: UUID) -> bool:
-        horizon = self._horizon(StateKey(student, course or ""), None)
-        if horizon is None or at >= horizon or student in self._erasing.holds:
+    def _unlinked(
+        self,
+        after: tuple[UUID, int] | None,
+        page: int,
+        courses: Collection[str],
+        before: datetime | None,
+        change: Callable[[int, list[UUID]], None],
+    ) -> Unlinked | None:
+        links = self._erasing.book.links
+        places = sorted((link.chain, link.number) for link in links)
+        places = [place for place in places if after is None or place > after][:page]
+        gone = 0
+        for at, link in enumerate(links):
+            if (link.chain, link.number) in places:
+                stay = [one for one in link.students if not self._outlived(link, one, courses, before)]
+                gone += len(link.students) - len(stay)
+                if len(stay) < len(link.students):
+                    change(at, stay)
+        return Unlinked(places[-1], len(places), gone) if places else None
+
+    def _outlived(
+        self, link: chain.Link, student: UUID, courses: Collection[str], before: datetime | None
+    ) -> bool:
+        meant = before if not courses or link.course_id in courses else None
+        horizon = self._horizon(StateKey(student, link.course_id or ""), meant)
+        if horizon is None or link.at >= horizon or student in self._erasing.holds:
             return False
         return not any(
-            key.student_key == student and course in (None, key.course_id) and self._ledger.standing(key)
+            key.student_key == student
+            and link.course_id in (None, key.course_id)
+            and self._left(key, courses, before)
             for key in self._ledger.current()
         )
+
+    def _without_attempts(self) -> set[str]:
+        """The courses with published figures in which no attempt is."""
+        return {*self._erasing.publications} - {
+            key.course_id for key in self._ledger.current() if self._ledger.rows(key)
+        }
+
+    def _forgettable(self, purged_before: datetime) -> list[set[str]]:
+        tombs = (*self._ledger.tombstones.values(), *self._ledger.lifted.values())
+        return [courses for courses in tombs if courses and purged_before > datetime.now(UTC)]

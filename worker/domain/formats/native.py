@@ -21,8 +21,7 @@ MAX_EVENT_BYTES = 64 * 1024
 MAX_AHEAD = timedelta(minutes=5)
 MAX_RATIO = 1000
 
-# PostgreSQL's text cannot hold NUL; an identifier has no use for it.
-_Id = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"\A[^\x00]+\Z")]
+_Id = Annotated[str, Meta(min_length=1, max_length=256)]
 _Sealed = Annotated[str, Meta(min_length=1, max_length=2048)]
 _Score = Annotated[float, Meta(ge=-1e6, le=1e6)]
 _MaxScore = Annotated[float, Meta(ge=0, le=1e6)]
@@ -51,6 +50,7 @@ class NativeEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 _decoder = msgspec.json.Decoder(NativeEvent)
 _encoder = msgspec.json.Encoder()
 _FIELDS = frozenset(NativeEvent.__struct_fields__)
+_TEXTS = ("course_id", "item_id", "student_id", "event_id", "source")
 
 
 def parse(raw: bytes | msgspec.Raw) -> NativeEvent:
@@ -62,13 +62,15 @@ def parse(raw: bytes | msgspec.Raw) -> NativeEvent:
     if len(raw) > MAX_EVENT_BYTES:
         raise Poison(Reason.EVENT_TOO_LARGE)
     try:
-        return _decoder.decode(raw)
+        event = _decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from None
     except UnicodeDecodeError:
         raise Poison(Reason.INVALID_UTF8) from None
     except (msgspec.DecodeError, RecursionError):
         raise Poison(_not_json(bytes(raw))) from None
+    # the only way of NUL into a JSON text
+    return _without_nul(event) if b"\\u0000" in bytes(raw) else event
 
 
 def from_fields(fields: Mapping[str, object]) -> NativeEvent:
@@ -78,7 +80,7 @@ def from_fields(fields: Mapping[str, object]) -> NativeEvent:
         Poison: a field is missing, mistyped or out of range; names the field.
     """
     try:
-        return msgspec.convert(fields, NativeEvent)
+        return _without_nul(msgspec.convert(fields, NativeEvent))
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from None
 
@@ -206,6 +208,14 @@ def _scores(native: NativeEvent) -> tuple[float | None, float]:
     if native.score is not None and abs(native.score) > MAX_RATIO * native.max_score > 0:
         raise Poison(Reason.RATIO_OUT_OF_RANGE, "score")
     return native.score, native.max_score
+
+
+def _without_nul(event: NativeEvent) -> NativeEvent:
+    """PostgreSQL's text cannot hold NUL, and an identifier has no use for it."""
+    for name in _TEXTS:
+        if "\0" in (getattr(event, name) or ""):
+            raise Poison(Reason.INVALID_FIELD, name)
+    return event
 
 
 def _refusal(message: str) -> Poison:

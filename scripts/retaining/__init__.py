@@ -1,0 +1,1 @@
+"""What dropping what has expired takes, step by step."""
