@@ -1,5 +1,7 @@
 """One student's scores, in one course or in all of them, now or at an earlier moment."""
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from operator import attrgetter
@@ -20,9 +22,11 @@ from worker.domain.event import from_micros
 from worker.domain.risk import Thresholds, at_risk
 from worker.domain.score import MICRO, CourseScores, scores
 from worker.domain.window import Window, rebuild, unpack
+from worker.logs import redact
 from worker.ports import StateKey
 from worker.reads import Days, Disclosure
 
+_log = logging.getLogger(__name__)
 _outputs = attrgetter(*CourseScores.__struct_fields__)
 _NOBODY = "no such student here; check the student id and the course"
 
@@ -79,6 +83,7 @@ class Scores:
         self._freshness = freshness
         self._thresholds = thresholds
         self._now = now
+        self._renewals: dict[str, asyncio.Task[Ranking | None]] = {}
 
     async def in_course(self, asked: Asked, course_id: str, as_of: datetime | None, *, known: bool) -> Owed:
         """One student in one course.
@@ -170,13 +175,26 @@ class Scores:
         return Owed(answer, seen)
 
     async def _ranking(self, course_id: str) -> Ranking | None:
+        """The ranking held, and where it must be renewed nobody waits for that: all of a course would."""
         held = self._classes.held("ranking", course_id)
         if isinstance(held, Ranking):
             return held
+        renewal = self._renewals.get(course_id)
+        if renewal is None:
+            renewal = self._renewals[course_id] = asyncio.create_task(self._renewed(course_id))
+        outdated = self._classes.outdated("ranking", course_id)
+        return outdated if isinstance(outdated, Ranking) else await asyncio.shield(renewal)
+
+    async def _renewed(self, course_id: str) -> Ranking | None:
         try:
             return await self._desk.work(lambda clerk: self._classes.ranking(clerk, course_id))
         except (Unavailable, Away):
             return None  # a percentile is only an addition
+        except Exception as error:
+            _log.error("a ranking not renewed", extra={"error": redact(error)})
+            return None
+        finally:
+            del self._renewals[course_id]
 
     def _past(self, clerk: Clerk, key: StateKey, as_of: datetime) -> tuple[Window | None, Ranking | None]:
         window = _then(clerk, [key], as_of).get(key)

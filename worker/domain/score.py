@@ -5,6 +5,7 @@ Computed when read, never stored: the values of the last days fall as time passe
 """
 
 from datetime import datetime
+from operator import mul
 
 import msgspec
 
@@ -89,7 +90,7 @@ def trend(ratios: list[int]) -> float | None:
     if n < TREND_FROM:
         return None
     # sum((i - mean)(r - mean)) / sum((i - mean)^2), both times 2 so that the numerator stays an integer
-    numerator = sum((2 * i - (n - 1)) * ratio for i, ratio in enumerate(ratios))
+    numerator: int = sum(map(mul, range(1 - n, n, 2), ratios))
     return 6 * numerator / (n * (n * n - 1)) / MICRO
 
 
