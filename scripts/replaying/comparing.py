@@ -40,7 +40,7 @@ def _tell(run: Run, found: Found) -> None:
     report.figure("attempts that would be new", found.new)
     report.figure("attempts that would be revised", found.revised)
     report.figure("events without effect", found.without_effect)
-    report.figure("events of erased students", found.erased)
+    report.figure("events that would be refused as erased", found.erased)
     report.figure("events that would be dead letters", sum(found.dead_letters.values()))
     report.figure("students touched", found.students)
     report.figure("students' courses touched", found.states)

@@ -7,9 +7,19 @@ WITH found AS (
     SELECT student_key, student_ref FROM student_keys WHERE student_key = ANY (%(students)s::uuid[])
 )
 SELECT f.asked, s.student_key,
-       EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL)
+       e.student_ref IS NOT NULL AND e.lifted_at IS NULL AS erased,
+       CASE WHEN e.lifted_at IS NOT NULL THEN nullif(e.refused_until, '-infinity') END AS refused_until
 FROM found f
 JOIN students s USING (student_ref)
+LEFT JOIN erasures e USING (student_ref)
+
+-- name: horizons
+SELECT n.course_id, greatest(l.horizon, h.before)
+FROM unnest(%(courses)s::text[]) AS n (course_id)
+CROSS JOIN ledger l
+LEFT JOIN courses o USING (course_id)
+LEFT JOIN horizons h USING (course_ref)
+WHERE greatest(l.horizon, h.before) > '-infinity'
 
 -- name: writers
 -- Look-ups first here too: the planner, left to choose, may walk through every learner of a course.

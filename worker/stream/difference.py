@@ -14,11 +14,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from worker.domain import window
-from worker.domain.event import Kind, micros, order_of, ratio_micros
+from worker.domain.event import Kind, ScoreEvent, micros, order_of, ratio_micros
 from worker.domain.score import scores
 from worker.domain.window import Attempt
 from worker.ports import DeadLetter, Delivered, StateKey
-from worker.registers import AttemptId, Registers, Standing
+from worker.registers import AttemptId, Known, Registers, Standing
 
 PAGE = 1_000
 
@@ -40,6 +40,7 @@ class Change(NamedTuple):
 class Found(NamedTuple):
     """The difference: every event read is in exactly one of the counts above `states`.
 
+    `erased` are those that a tombstone, also a lifted one, or a horizon refuses.
     `sizes` are the changes of the mean, ascending, of every state whose mean would be another.
     """
 
@@ -78,10 +79,11 @@ class Difference:
         """
         reasons = Counter(letter.reason.value for letter in letters)
         known = self._registers.known({one.event.student_key for one in events})
+        horizons = self._registers.horizons({one.event.course_id for one in events})
         erased, offered = 0, list[tuple[AttemptId, Standing]]()
         for one in events:
             student = known.get(one.event.student_key)
-            if student is not None and student.erased:
+            if _refused(one.event, student, horizons.get(one.event.course_id)):
                 erased += 1
                 continue
             key = one.key if student is None else StateKey(student.student_key, one.event.course_id)
@@ -145,6 +147,16 @@ class Difference:
 def quantile(ascending: Sequence[float], share: float) -> float | None:
     """The value below which this share of the values lies; None of nothing."""
     return ascending[min(len(ascending) - 1, int(share * len(ascending)))] if ascending else None
+
+
+def _refused(event: ScoreEvent, student: Known | None, horizon: datetime | None) -> bool:
+    """Whether the merge would not take the event at all, as its statement in `ledger.sql` says."""
+    if horizon is not None and event.graded_at < horizon:
+        return True
+    if student is None:
+        return False
+    until = student.refused_until
+    return student.erased or (until is not None and event.graded_at <= until)
 
 
 def _standing(one: Delivered) -> Standing:
