@@ -8,6 +8,7 @@ import dataclasses
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from scripts.frame.showing import Show
 from scripts.frame.stopping import Stopping
 from worker import logs
 from worker.domain.errors import Fatal, Unavailable
+from worker.product_metrics import tell_end
 from worker.settings import STATE_DIR, Settings, SettingsError, load
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -58,6 +60,7 @@ class Script:
         arguments: adds the script's own to the parser.
         work: does it; raises WrongArguments, Refused, or what the ports raise.
         can_dry_run: False for a script that changes nothing anyway.
+        nightly: on AWS it runs every night, and an alarm waits for a run that is done.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Script:
     arguments: Callable[[argparse.ArgumentParser], None]
     work: Work
     can_dry_run: bool = True
+    nightly: bool = False
 
 
 def execute(
@@ -91,6 +95,8 @@ def execute(
     if code != WRONG:
         show.summary(f"{script.name}{' (dry run: nothing was changed)' if dry_run else ''}", report)
         code = _write(report, arguments.report, code, show)
+        if script.nightly and not dry_run and run.settings().mode == "aws":
+            tell_end(run.settings().application_name, script.name, done=code == DONE, now=time.time)
     return code
 
 
