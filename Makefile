@@ -11,7 +11,7 @@ MAPPING := $(if $(filter command line,$(origin COLUMNS)),$(COLUMNS),)
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -104,9 +104,62 @@ load-test: $(VENV)/.dev ## 5,000 events/s for MINUTES=10 on this machine, then t
 	$(BIN)/python -m scripts.load_test --local --directory $(STATE)/load-test --warm-up 30 --rate 5000 --minutes $(MINUTES) \
 		--require-rate 5000 --require-p99 0.5 --require-loss 0 --find-limit --report $(LOAD_REPORT) $(LOAD)
 
+# a suite that fails stops neither the others nor the page, which is made of what there is
+define bench
+@code=0; $(BIN)/python -m benchmarks $(1) || code=$$?; $(BIN)/python -m benchmarks.report; exit $$code
+endef
+
+.PHONY: bench
+bench: $(VENV)/.dev ## every promise measured, then docs/performance.md; up to two hours
+	$(call bench,)
+
+.PHONY: bench-task
+bench-task: $(VENV)/.dev ## P1: what one worker task of half a core takes
+	$(call bench,task)
+
+.PHONY: bench-latency
+bench-latency: $(VENV)/.dev ## P2: the load test, as a result of its own
+	$(call bench,latency)
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## P3: beside other ways to do the same
+	$(call bench,peers)
+
+.PHONY: bench-memory
+bench-memory: $(VENV)/.dev ## P4: what a task needs of memory
+	$(call bench,memory)
+
 .PHONY: bench-api
-bench-api: $(VENV)/.dev ## what a request and an event cost the API, and how long readers wait
-	$(BIN)/python -m benchmarks.api --json benchmarks/results/api.json
+bench-api: $(VENV)/.dev ## P5: what a request and an event cost the API, and how long readers wait
+	$(call bench,api)
+
+.PHONY: bench-backfill
+bench-backfill: $(VENV)/.dev ## P6: how fast files become scores, and Redis is made anew
+	$(call bench,backfill)
+
+.PHONY: bench-growth
+bench-growth: $(VENV)/.dev ## P7: what an event costs in a ledger that has grown
+	$(call bench,growth)
+
+.PHONY: bench-cost
+bench-cost: $(VENV)/.dev ## P8: what a million events cost
+	$(call bench,cost)
+
+.PHONY: bench-start
+bench-start: $(VENV)/.dev ## P9: how soon a task is at work
+	$(call bench,start)
+
+.PHONY: bench-scale
+bench-scale: $(VENV)/.dev ## P10: whether twice the tasks take twice the events
+	$(call bench,scale)
+
+.PHONY: bench-replay
+bench-replay: $(VENV)/.dev ## what a replay costs the live traffic beside it
+	$(call bench,replay)
+
+.PHONY: gate
+gate: $(VENV)/.dev ## whether a part of an event's way has become dearer; seconds, and part of the tests
+	$(BIN)/python -m benchmarks.gate
 
 # what the platform's synthesis needs
 $(VENV)/.deploy: $(VENV)/.dev

@@ -7,13 +7,11 @@ figure is measured several times and the median is told; the load's own CPU stan
 import argparse
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,9 +19,10 @@ from pathlib import Path
 import msgspec
 import psutil
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.http_load import Outcome, Plan, request
+from benchmarks.request_figures import BATCH, Figures, goals, kept, table
+from benchmarks.result import keep
 from worker import wiring
 from worker.local.sending import Native, Sender
 from worker.local.session import Api, Session
@@ -31,31 +30,14 @@ from worker.local.watching import position, wait_for
 from worker.settings import load
 
 STUDENTS, COURSES, ATTEMPTS = 2_000, 20, 20
-BATCH = 500
-
-
-class Figures(msgspec.Struct):
-    """The medians of all rounds; times in seconds."""
-
-    reads_per_second: float
-    read_p50: float
-    read_p99: float
-    service_cpu_per_read: float
-    events_per_second: float
-    events_per_core_second: float
-    load_cpu_share_reads: float
-    load_cpu_share_events: float
-    statuses: dict[str, int]
-    machine: str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; 0 when every request was answered well, 1 when not, 2 wrong arguments."""
+    """Measure, print and keep; 0 when the goals are met, 1 when not, 2 wrong arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.api", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15, help="of each round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--rate", type=float, default=1_000, help="reads a second (default: %(default)s)")
-    parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args(argv)
     console = Console(width=None if sys.stdout.isatty() else 110)
     with tempfile.TemporaryDirectory(prefix="edu-bench-") as folder, Session(Path(folder)) as session:
@@ -63,11 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures = measure(session, arguments.seconds, arguments.rounds, arguments.rate, console.print)
         finally:
             session.remove()
-    console.print(_table(figures))
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2))
-    return 0 if set(figures.statuses) <= {"200", "202"} else 1
+    console.print(table(figures))
+    again = f"python -m benchmarks.api --seconds {arguments.seconds:g} --rounds {arguments.rounds}"
+    found = goals(figures, arguments.rate)
+    path = keep("api", f"{again} --rate {arguments.rate:g}", found, kept(figures))
+    console.print(f"kept in {path}")
+    return 0 if all(goal.met for goal in found) else 1
 
 
 def measure(
@@ -117,7 +100,6 @@ def _figures(reads: Sequence[tuple[Outcome, float]], writes: Sequence[tuple[Outc
         load_cpu_share_reads=_median(o.cpu_seconds / o.wall_seconds for o, _ in reads),
         load_cpu_share_events=_median(o.cpu_seconds / o.wall_seconds for o, _ in writes),
         statuses=statuses,
-        machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
     )
 
 
@@ -197,25 +179,6 @@ def _writes(session: Session, events: Sequence[Native]) -> list[bytes]:
         request("POST", "/students", headers, json.dumps(mixed[start : start + BATCH]).encode())
         for start in range(0, len(mixed), BATCH)
     ]
-
-
-def _table(figures: Figures) -> Table:
-    table = Table(title=time.strftime("the API on one core, %Y-%m-%d") + f", {figures.machine}")
-    table.add_column("measured")
-    table.add_column("figure", justify="right")
-    for name, value in (
-        ("reads a second, each recorded as a disclosure", f"{figures.reads_per_second:,.0f}"),
-        ("read p50", f"{figures.read_p50 * 1000:.1f} ms"),
-        ("read p99", f"{figures.read_p99 * 1000:.1f} ms"),
-        ("service CPU a read", f"{figures.service_cpu_per_read * 1e6:,.0f} µs"),
-        (f"events a second in batches of {BATCH}", f"{figures.events_per_second:,.0f}"),
-        ("events a second of service CPU", f"{figures.events_per_core_second:,.0f}"),
-        ("the load's own CPU, reading", f"{figures.load_cpu_share_reads:.0%} of a core"),
-        ("the load's own CPU, sending", f"{figures.load_cpu_share_events:.0%} of a core"),
-        ("answers", ", ".join(f"{n:,} times {status}" for status, n in sorted(figures.statuses.items()))),
-    ):
-        table.add_row(name, value)
-    return table
 
 
 if __name__ == "__main__":

@@ -8,31 +8,32 @@ one student who sends an attempt every few milliseconds, is timed from the sendi
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psycopg
+from msgspec.structs import replace
 
+from benchmarks.fullness import fullest
+from benchmarks.probing import Probe, quantile
+from benchmarks.restoring import begin_behind, fill
+from benchmarks.result import Goal, keep
+from scripts.loading.machine import cpu_seconds
 from tests.faults.load import Load
 from worker import wiring
-from worker.domain import window
-from worker.domain.event import ScoreEvent
-from worker.local.cloud import aws_client
-from worker.local.edges import Edges
-from worker.local.session import APPLICATION, STREAM, Session, Task
+from worker.local.session import Session, Task
 from worker.local.watching import position, wait_for
 from worker.settings import Settings, load
 
-STUDENTS = 20_000
-PROBES_A_SECOND = 20
-LOOK_SECONDS = 0.004
+MOST_TIMES = 2.0
+"""So many times its normal may the live p99 be beside a replay."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,112 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--share", default="0.4", help="of the replay (default: %(default)s)")
     parser.add_argument("--normal", type=float, default=30, help="seconds without it (default: %(default)s)")
     parser.add_argument("--most", type=float, default=600, help="seconds beside it (default: %(default)s)")
-    parser.add_argument("--quiet", type=Path, help="made while measuring, to keep others away")
     arguments = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder, Session(Path(folder), say) as session:
+    with tempfile.TemporaryDirectory(prefix="edu-bench-") as folder, ExitStack() as opened:
+        session = Session(Path(folder), say)
+        opened.callback(session.remove)
+        opened.enter_context(session)
         settings = load(session.environment)
         begun = datetime.now(UTC) - timedelta(seconds=1)
-        _fill(settings, arguments.events)
+        fill(settings, arguments.events)
+        say(f"{arguments.events:,} events lie in the stream")
         ended = datetime.now(UTC)
-        _begin_behind(session, settings)
-        quiet: Path | None = arguments.quiet
-        if quiet is not None:
-            quiet.touch()
-        try:
-            return _measure(session, settings, (begun, ended), arguments)
-        finally:
-            if quiet is not None:
-                quiet.unlink(missing_ok=True)
-
-
-def _fill(settings: Settings, events: int) -> None:
-    """The history: so many attempts of students whom live traffic does not know."""
-    edges = wiring.edges(settings)
-    students = [edges.identity.identify(f"former-{n}", edges.realm) for n in range(STUDENTS)]
-    start = datetime.now(UTC) - timedelta(days=20)
-    for first in range(0, events, 4_000):
-        edges.producer.send(
-            [
-                ScoreEvent(
-                    *students[n * 7 % STUDENTS],
-                    course_id=f"former-{n % 20}",
-                    item_id=f"item-{n // STUDENTS}",
-                    score=float(n % 101),
-                    max_score=100.0,
-                    occurred_at=start + timedelta(seconds=n),
-                    graded_at=start + timedelta(seconds=n),
-                    attempt=n // STUDENTS,
-                )
-                for n in range(first, min(events, first + 4_000))
-            ]
-        )
-    edges.close()
-    say(f"{events:,} events lie in the stream")
-
-
-def _begin_behind(session: Session, settings: Settings) -> None:
-    """Leases and ledger as if the live worker had read all that."""
-    endpoint = session.stack.endpoints.aws_endpoint_url
-    kinesis, dynamodb = aws_client("kinesis", endpoint), aws_client("dynamodb", endpoint)
-    prefix = wiring.stream_prefix(settings)()
-    with psycopg.connect(session.stack.endpoints.database_url, autocommit=True) as connection:
-        for shard in kinesis.list_shards(StreamName=STREAM)["Shards"]:
-            where = {"StreamName": STREAM, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
-            iterator, last = kinesis.get_shard_iterator(**where)["ShardIterator"], "0"
-            while records := (page := kinesis.get_records(ShardIterator=iterator))["Records"]:
-                iterator, last = page["NextShardIterator"], records[-1]["SequenceNumber"]
-            dynamodb.update_item(
-                TableName=APPLICATION,
-                Key={"leaseKey": {"S": shard["ShardId"]}},
-                UpdateExpression="SET checkpoint = :c",
-                ExpressionAttributeValues={":c": {"S": last}},
-            )
-            connection.execute(
-                "INSERT INTO source_progress (source, seq, sub) VALUES (%s, %s, 0)",
-                [f"{prefix}:{shard['ShardId']}", last],
-            )
-
-
-class Probe(threading.Thread):
-    """Sends one student's attempts and times each until Redis shows it."""
-
-    def __init__(self, edges: Edges) -> None:
-        super().__init__(name="probe", daemon=True)
-        self._edges = edges
-        self._sent: list[float] = []
-        self._shown = 0
-        self._ended = threading.Event()
-        self.seconds: list[tuple[float, float]] = []
-        """(when it was sent, how long it took)."""
-
-    def run(self) -> None:
-        identified = self._edges.identity.identify("probe", self._edges.realm)
-        key = self._edges.key("probe", "probe")
-        begun = time.monotonic()
-        while not self._ended.is_set():
-            now = time.monotonic()
-            if len(self._sent) < (now - begun) * PROBES_A_SECOND:
-                moment = datetime.now(UTC)
-                self._sent.append(now)
-                event = ScoreEvent(
-                    *identified, "probe", "probe", 1.0, 1.0, moment, moment, attempt=len(self._sent)
-                )
-                self._edges.producer.send([event])
-            (value,) = self._edges.projection.states([key])
-            if value is not None and value[:1] == b"S":
-                total = window.unpack(value[window.HEADER_SIZE :]).total
-                while self._shown < total:
-                    sent = self._sent[self._shown]
-                    self.seconds.append((sent, time.monotonic() - sent))
-                    self._shown += 1
-            self._ended.wait(LOOK_SECONDS)
-
-    def end(self) -> None:
-        self._ended.set()
-        self.join()
-
-    def between(self, first: float, last: float) -> list[float]:
-        return sorted(took for sent, took in self.seconds if first <= sent < last)
+        begin_behind(session, settings)
+        return _measure(session, settings, (begun, ended), arguments)
 
 
 def _measure(
@@ -171,7 +78,7 @@ def _measure(
     time.sleep(arguments.normal)
     beside = time.monotonic()
     say("normal: " + told(probe.between(normal, beside)))
-    report = session.directory / "replay.json"
+    cpu, report = _cpu(session, task), session.directory / "replay.json"
     command = [
         sys.executable,
         "-m",
@@ -191,6 +98,7 @@ def _measure(
         replay.terminate()
         code = f"{replay.wait(60)}, stopped after {arguments.most:.0f} s"
     ended = time.monotonic()
+    used = {name: seconds - cpu[name] for name, seconds in _cpu(session, task).items()}
     time.sleep(2)
     probe.end()
     live.stop()
@@ -203,12 +111,51 @@ def _measure(
     say("beside: " + told(meanwhile))
     for one in (edges, watching, probing):
         one.close()
-    return 0 if quantile(meanwhile, 0.99) <= 2 * quantile(before, 0.99) else 1
+    cores = {name: seconds / (ended - beside) for name, seconds in used.items()}
+    goal = _goal(quantile(before, 0.99), quantile(meanwhile, 0.99), cores)
+    again = (
+        f"python -m benchmarks.replay --events {arguments.events} --rate {arguments.rate} "
+        f"--share {arguments.share} --normal {arguments.normal:g} --most {arguments.most:g}"
+    )
+    found = {
+        "live_events_per_s": live.rate,
+        "replayed_events_per_s": read / (ended - beside),
+        "replayed": read,
+        "replay_exit": code,
+        "normal_ms": _millis(before),
+        "beside_ms": _millis(meanwhile),
+        "cores_used_beside": cores,
+    }
+    say(f"kept in {keep('replay', again, [goal], found)}")
+    return 0 if goal.met else 1
 
 
-def quantile(ascending: Sequence[float], share: float) -> float:
-    """The value below which this share lies."""
-    return ascending[min(len(ascending) - 1, int(share * len(ascending)))]
+def _goal(normal: float, beside: float, cores: Mapping[str, float]) -> Goal:
+    what = "live p99 beside a replay, by its normal"
+    goal = Goal("replay", what, beside / normal, MOST_TIMES, "times", at_least=False)
+    return goal if goal.met else replace(goal, binds=fullest(cores, os.cpu_count() or 1))
+
+
+def _cpu(session: Session, task: Task) -> dict[str, float]:
+    """CPU seconds of each part so far; the replay counts once it has ended."""
+    stack = session.stack
+    roots = {
+        "worker task": [task.process.pid],
+        "PostgreSQL": [stack.postgres.pid],
+        "Valkey": [stack.valkey.pid],
+        "emulator of Kinesis and DynamoDB": [stack.emulator.pid],
+    }
+    own, ended = os.times(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        **cpu_seconds(roots),
+        "replay": ended.ru_utime + ended.ru_stime,
+        "live load and probe": own.user + own.system,
+    }
+
+
+def _millis(ascending: Sequence[float]) -> dict[str, float]:
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    return {name: round(quantile(ascending, share) * 1000, 1) for name, share in shares.items()}
 
 
 def told(ascending: Sequence[float]) -> str:

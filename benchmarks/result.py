@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-FOLDER = Path(__file__).parent / "results"
+FOLDER = Path(os.environ.get("BENCH_RESULTS") or Path(__file__).parent / "results")
+"""Where results are kept; a quick look of `python -m benchmarks --quick` keeps its own elsewhere."""
 
 
 class Goal(msgspec.Struct, frozen=True):
@@ -87,8 +88,13 @@ def keep(
         goals=goals,
         figures=figures,
     )
+    return write(result, folder)
+
+
+def write(result: Result, folder: Path = FOLDER) -> Path:
+    """Write a result that somebody else has taken; the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{suite}.json"
+    path = folder / f"{result.suite}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     return path
 
@@ -122,7 +128,7 @@ def commit() -> str:
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ("git", *arguments), cwd=FOLDER.parent, capture_output=True, text=True, check=True
+            ("git", *arguments), cwd=Path(__file__).parent, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -91,7 +91,7 @@ class House:
         self.ledger.commit(batch(*events, sequence=self.sequence))
 
     def hire(self) -> Clerk:
-        log = MemoryDisclosures(self.book)
+        log = MemoryDisclosures(self.book, self.records.versions_of)
         log.away = self.ledger.away  # threads hire when their first request comes: maybe only after a loss
         self.disclosures.append(log)
         return Clerk(ScoreReader(self.ledger, self.projection), self.records, log, self.classes, lambda: None)

@@ -176,6 +176,12 @@ class DisclosureLog(Protocol):
     def record(self, disclosures: Sequence[Disclosure]) -> None:
         """Add rows to this writer's chain, all in one commit; repeating a failed call is safe."""
 
+    def look(self, keys: Sequence[StateKey], disclosures: Sequence[Disclosure]) -> Mapping[StateKey, Version]:
+        """The versions of these states, of which none is named twice; those that exist.
+
+        Where all of them do, the disclosures are recorded, in the same step; else none is.
+        """
+
     def anchor(self) -> None:
         """Tie the head of this writer's chain to all others', if it has grown since."""
 

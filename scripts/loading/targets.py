@@ -100,20 +100,14 @@ def local(
             sign = bearer(session.token("load-test", "--role", "producer"))
             entrance = Entrance(api.url, http.batch, http.connections, sign)
         tasks = Tasks(lambda: [url for url in [metrics_url(task)] if url is not None])
-        _wait_for_shards(task, tasks)
+        wait_for_shards(task, tasks)
         say(f"both shards are read; the worker task is {limits}")
         settings = load(session.environment)
-        parts: dict[str, list[int | None]] = {
-            "worker task": [task.process.pid],
-            "API": [api_pid],
-            "PostgreSQL": [session.stack.postgres.pid],
-            "Valkey": [session.stack.valkey.pid],
-            "emulator of Kinesis and DynamoDB": [session.stack.emulator.pid],
-        }
+        parts: dict[str, list[int | None]] = {**parts_of(session, task), "API": [api_pid]}
 
         def cpu() -> Mapping[str, float]:
             own = os.times()
-            return {"load generator": own.user + own.system, **cpu_seconds(parts, _kind)}
+            return {"load generator": own.user + own.system, **cpu_seconds(parts, kind)}
 
         yield Target(
             name=f"a stack of this machine, {SHARDS} shards, one worker task",
@@ -127,7 +121,17 @@ def local(
         )
 
 
-def _kind(command: list[str]) -> str:
+def parts_of(session: Session, task: Task) -> Mapping[str, list[int | None]]:
+    """The parts of a stack by name, each by the processes at its root."""
+    return {
+        "worker task": [task.process.pid],
+        "PostgreSQL": [session.stack.postgres.pid],
+        "Valkey": [session.stack.valkey.pid],
+        "emulator of Kinesis and DynamoDB": [session.stack.emulator.pid],
+    }
+
+
+def kind(command: list[str]) -> str:
     """The two halves of a worker task; everything else is told as a whole."""
     if any(word.endswith("MultiLangDaemon") for word in command):
         return "KCL's Java"
@@ -144,7 +148,13 @@ def _group(opened: ExitStack, cpus: float, mebibytes: int) -> tuple[Group | None
     return group, f"limited to {group.told}"
 
 
-def _wait_for_shards(task: Task, tasks: Tasks) -> None:
+def wait_for_shards(task: Task, tasks: Tasks) -> None:
+    """Until the task has a process for every shard.
+
+    Raises:
+        Refused: it takes too long.
+        StackError: the task has ended.
+    """
     deadline = time.monotonic() + _HELD_SECONDS
     while tasks.shards_held() < SHARDS:
         _check(task)

@@ -86,6 +86,11 @@ class MemoryWatch(threading.Thread):
         return trend(self._a_task)
 
     @property
+    def series(self) -> Series:
+        """What `a_task` is the trend of."""
+        return self._a_task
+
+    @property
     def longest(self) -> dict[str, Trend]:
         """Of each kind of process the one that lived longest: what many restarts could hide shows here."""
         found: dict[str, Trend] = {}

@@ -30,10 +30,6 @@ from worker.local.stack import Stack
 from worker.local.verifying import scores_equal_recomputation, states_equal_ledger
 from worker.settings import load
 
-OULAD_COLUMNS = (
-    "student_id=id_student, course_id={code_module}-{code_presentation}, item_id=id_assessment,"
-    "max_score=100, occurred_at={presentation_start}+{submitted_day}d"
-)
 HEADER = ["student_id", "course_id", "item_id", "attempt", "score", "max_score", "occurred_at", "graded_at"]
 
 
@@ -154,32 +150,6 @@ def proven(place: Place, path: Path, columns: str = "") -> None:
         comparison = scores_equal_recomputation(edges, recompute(sent, as_of, arrived_by=as_of), as_of)
     assert comparison.differences == []
     assert comparison.pairs > 0
-
-
-def test_the_open_university_table_is_backfilled_and_every_figure_is_right(
-    make_place: Callable[[], Place], run: Ran, oulad: Path | None, tmp_path: Path
-) -> None:
-    place = make_place()
-    path, rows = (oulad, 173_912) if oulad else (oulad_like(tmp_path / "scores.csv"), 12_000)
-    code, report = run(place, str(path), "--columns", OULAD_COLUMNS, "--rejects", str(tmp_path))
-    assert code == 0
-    figures = report["figures"]
-    assert (figures["rows read"], figures["rows rejected"]) == (rows, 0)
-    assert figures["applied"] == rows
-    proven(place, path, OULAD_COLUMNS)
-
-
-def oulad_like(path: Path) -> Path:
-    """Invented rows in the shape of the Open University's table."""
-    chance = random.Random(2)
-    names = "code_module code_presentation presentation_start id_assessment id_student submitted_day score"
-    lines = [names.replace(" ", ",")]
-    for number in range(12_000):
-        score = "" if number % 500 == 0 else chance.randrange(101)
-        item, student, day = number // 800, 7_000_000 + number % 800, chance.randrange(-9, 240)
-        lines.append(f"ZZZ,2013J,2013-10-01,{item},{student},{day},{score}")
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def test_a_run_that_is_killed_anywhere_ends_as_one_that_was_not(

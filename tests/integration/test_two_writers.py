@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -264,7 +265,9 @@ def test_an_owner_paused_inside_its_transaction_is_ended_and_tries_again(
     commit(first, batch(score_event(), source="a"))
     given = batch(score_event(score=1, graded=NOW + minutes(1)), source="a", sequence=2)
     (delivered,) = given.events
-    colliding = delivered._replace(register=delivered.register._replace(check=17))
+    colliding = msgspec.structs.replace(
+        delivered, register=msgspec.structs.replace(delivered.register, check=17)
+    )
     given = Batch(given.source, given.high, [colliding])
 
     with closing(AuroraLedger(lambda: database, vault)) as paused:

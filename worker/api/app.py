@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -20,11 +19,11 @@ from worker import __version__
 from worker.api import problems
 from worker.api.bodies import MOST_BYTES
 from worker.api.counting import REQUEST_SECONDS, REQUESTS
+from worker.api.express import Express
 from worker.api.page import SECURITY_HEADERS
 from worker.api.pages import PAGES
 from worker.api.routes import ROUTES
 from worker.api.service import Service
-from worker.domain.errors import Unavailable
 
 _EVERYWHERE = [
     (name.lower().encode(), value.encode())
@@ -49,17 +48,12 @@ def build(make: Callable[[], Service]) -> ASGIApp:
         route_handlers=[Router("/", route_handlers=[*ROUTES, *PAGES])],
         lifespan=[life],
         state=State(),
-        exception_handlers={
-            problems.Problem: problems.on_problem,
-            Unavailable: problems.on_unavailable,
-            HTTPException: problems.on_http,
-            Exception: problems.on_anything,
-        },
+        exception_handlers={**problems.HANDLERS},
         openapi_config=_schema(),
         request_max_body_size=MOST_BYTES,
         logging_config=None,
     )
-    return Framing(app)
+    return Framing(Express(app))
 
 
 class Framing:

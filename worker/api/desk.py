@@ -226,10 +226,13 @@ class Desk:
             return [(one, Away(_NOT_RECORDED)) for one in asked]
         keys = sorted({key for one in asked for key in one.keys})
         try:
-            versions = clerk.records.versions_of(keys) if keys else {}
-            there = [one for one in asked if _is_there(one, versions)]
-            looks = [one.disclosure for one in there if one.disclosure is not None]
-            clerk.disclosures.record(looks)
+            looks = _looks(asked)
+            versions = clerk.disclosures.look(keys, looks) if looks else clerk.records.versions_of(keys)
+            there = asked
+            if len(versions) < len(keys):
+                there = [one for one in asked if _is_there(one, versions)]
+                looks = _looks(there)
+                clerk.disclosures.record(looks)
             DISCLOSURES.inc(len(looks))
         except Unavailable:
             self._refuse_until = time.monotonic() + _REFUSE_SECONDS
@@ -259,6 +262,10 @@ class Desk:
                 return [(asked[0], error)]
             return [answer for one in asked for answer in self._read(clerk, [one], versions)]
         return [(one, {key: found[key] for key in one.keys if key in found}) for one in asked]
+
+
+def _looks(asked: Sequence[_Asked]) -> list[Disclosure]:
+    return [one.disclosure for one in asked if one.disclosure is not None]
 
 
 def _is_there(asked: _Asked, versions: Mapping[StateKey, Version]) -> bool:

@@ -4,7 +4,7 @@ Nothing of a request is ever quoted in one, and nothing of an unexpected error i
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -169,3 +169,16 @@ def document(
         **(members or {}),
     }
     return Response(content, status_code=status.value, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+HANDLERS: Mapping[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]] = {
+    Problem: on_problem,
+    Unavailable: on_unavailable,
+    HTTPException: on_http,
+    Exception: on_anything,
+}
+
+
+def told(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The problem document of an error, by the nearest of its kinds; as the framework chooses."""
+    return next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)(request, error)

@@ -13,7 +13,6 @@ from worker.api.tokens import CALLER_HEADER, SECRET_HEADER
 
 Call = Request[Any, Any, Any]
 
-_OWN = "me"
 _BEARER = "bearer "
 _LONGEST_TOKEN = 8192
 
@@ -35,11 +34,18 @@ async def caller_of(request: Call) -> Caller:
     if not sent:
         arns = request.headers.getall(CALLER_HEADER, [])
         return door.by_gateway(arns, request.headers.getall(SECRET_HEADER, []))
-    if len(sent) > 1 or not sent[0].lower().startswith(_BEARER) or len(sent[0]) > _LONGEST_TOKEN:
+    token = bearer_of(sent[0]) if len(sent) == 1 else None
+    if token is None:
         raise Unauthorized("send one header Authorization: Bearer with your token")
-    token = sent[0][len(_BEARER) :].strip()
     caller = door.remembered(token)
     return caller if caller is not None else await service_of(request).check(token)
+
+
+def bearer_of(authorization: str) -> str | None:
+    """The token in a header; None where there is none."""
+    if len(authorization) > _LONGEST_TOKEN or authorization[: len(_BEARER)].lower() != _BEARER:
+        return None
+    return authorization[len(_BEARER) :].strip()
 
 
 def purpose_of(request: Call, purpose: str | None) -> str | None:
@@ -57,13 +63,6 @@ def purpose_of(request: Call, purpose: str | None) -> str | None:
     if len(request.headers.getall("x-purpose")) > 1 or len(text) < SHORTEST_PURPOSE or not text.isprintable():
         raise BadRequest("say once in X-Purpose why you look, in 8 to 200 characters of text")
     return text
-
-
-def own_id(caller: Caller, student_id: str) -> str:
-    """The student meant: `me` is a student's own id."""
-    if student_id == _OWN and caller.student_id is not None:
-        return caller.student_id
-    return student_id
 
 
 def only(request: Call, *names: str) -> None:

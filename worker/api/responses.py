@@ -6,18 +6,27 @@ weak and leaves them out, and a 304 carries them in headers.
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 import msgspec
-from litestar import Request, Response
+from litestar import Response
 
 _MOMENTARY = ("as_of", "stale_seconds")
 PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Accept"}
 _encode = msgspec.json.Encoder().encode
 
 
-def tagged(request: Request[Any, Any, Any], answer: msgspec.Struct) -> Response[Any]:
-    """The answer, or 304 where the client has it already."""
+class Told(NamedTuple):
+    """An answer as it leaves; a 304 has no body."""
+
+    status: HTTPStatus
+    headers: dict[str, str]
+    body: bytes | None
+
+
+def tagged(answer: msgspec.Struct, known: str) -> Told:
+    """The answer, or 304 where the client has it already; `known` is its If-None-Match."""
     body = steady = _encode(answer)
     as_of: datetime | None = getattr(answer, "as_of", None)
     stale: float | None = getattr(answer, "stale_seconds", None)
@@ -30,9 +39,16 @@ def tagged(request: Request[Any, Any, Any], answer: msgspec.Struct) -> Response[
         headers["X-As-Of"] = as_of.isoformat().replace("+00:00", "Z")
     if stale is not None:
         headers["X-Stale-Seconds"] = str(stale)
-    if tag in [sent.strip() for sent in request.headers.get("if-none-match", "").split(",")]:
-        return Response(None, status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    if tag in [sent.strip() for sent in known.split(",")]:
+        return Told(HTTPStatus.NOT_MODIFIED, headers, None)
+    return Told(HTTPStatus.OK, headers, body)
+
+
+def response(told: Told) -> Response[Any]:
+    """The same for the framework."""
+    if told.body is None:
+        return Response(None, status_code=told.status, headers=told.headers)
+    return Response(told.body, media_type="application/json", headers=told.headers)
 
 
 def plain(answer: msgspec.Struct, status: int = 200) -> Response[Any]:

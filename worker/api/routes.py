@@ -1,15 +1,13 @@
 """The routes: each asks who somebody is, whether that may be, and then one part of the service."""
 
 from datetime import UTC, date, datetime
-from http import HTTPStatus
 from typing import Annotated, Any
 
 from litestar import MediaType, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
-from worker.api import access, counting, roster
-from worker.api.access import Caller
+from worker.api import access, counting, looking, roster
 from worker.api.answers import (
     Accepted,
     Attempts,
@@ -24,8 +22,8 @@ from worker.api.answers import (
 from worker.api.bodies import read_body
 from worker.api.examples import ATTEMPTS, CLASS, DISCLOSURES, STUDENT_IN_COURSE, SYSTEM
 from worker.api.problems import MEDIA_TYPE, BadRequest
-from worker.api.requests import Call, caller_of, earlier, only, own_id, purpose_of, service_of, wants_csv
-from worker.api.responses import PRIVATE, plain, tagged
+from worker.api.requests import Call, caller_of, earlier, only, purpose_of, service_of, wants_csv
+from worker.api.responses import PRIVATE, plain, response
 from worker.api.schema import (
     NO_NUL,
     READS,
@@ -44,8 +42,7 @@ from worker.api.schema import (
     answers,
     problems,
 )
-from worker.api.scores import Asked, Owed
-from worker.api.service import Service
+from worker.api.scores import Owed
 from worker.api.views import ClassAsked
 from worker.domain.score import DEFINITION
 from worker.reads import Days
@@ -123,11 +120,11 @@ async def metrics(
     moment, purpose = earlier(as_of, service.now()), purpose_of(request, purpose)
     if student_id is not None:
         only(request, "student_id", "course_id", "as_of")
-        asked = await _asked(service, caller, student_id, course_id, purpose)
+        asked = await looking.asked(service, caller, student_id, course_id, purpose)
         if course_id is None:
             return await _give(request, await service.scores.everywhere(asked, moment))
-        known = "if-none-match" in request.headers
-        return await _give(request, await service.scores.in_course(asked, course_id, moment, known=known))
+        known = request.headers.get("if-none-match")
+        return response(await looking.in_course(service, asked, course_id, moment, known))
     if course_id is not None:
         only(request, "course_id", "as_of", "from", "to", "sort", "order", "limit", "cursor")
         if first is not None and last is not None and first > last:
@@ -154,7 +151,7 @@ async def metrics(
         return await _give(request, Owed(found.figures, found.disclosure))
     only(request)
     access.to_system(caller)
-    return tagged(request, await service.views.system())
+    return await _give(request, Owed(await service.views.system(), None))
 
 
 @get(
@@ -176,7 +173,7 @@ async def attempts(
     service = service_of(request)
     caller = await caller_of(request)
     only(request, "student_id", "course_id", "limit", "cursor")
-    asked = await _asked(service, caller, student_id, course_id, purpose_of(request, purpose))
+    asked = await looking.asked(service, caller, student_id, course_id, purpose_of(request, purpose))
     return await _give(request, await service.views.attempts(asked, course_id, cursor, limit or _PAGE))
 
 
@@ -198,9 +195,9 @@ async def disclosures(
     service = service_of(request)
     caller = await caller_of(request)
     only(request, "student_id", "limit", "cursor")
-    own, purpose = own_id(caller, student_id), purpose_of(request, purpose)
+    own, purpose = looking.own_id(caller, student_id), purpose_of(request, purpose)
     grant = access.to_disclosures(caller, own, purpose)
-    asked = Asked(caller, grant, purpose, own, await service.known_as(own, caller.realm))
+    asked = await looking.under(service, caller, grant, own, purpose)
     return await _give(request, await service.views.disclosures(asked, cursor, limit or _PAGE))
 
 
@@ -260,23 +257,12 @@ ROUTES = [send_events, metrics, attempts, disclosures, session, healthz, readyz]
 
 
 async def _give(request: Call, owed: Owed) -> Response[Any]:
-    """The answer, once its disclosure is recorded; a 304 shows nothing that was not shown before.
+    """The answer, once its disclosure is recorded.
 
     Raises:
         Away: it cannot be recorded, so the read does not happen.
     """
-    response = tagged(request, owed.answer)
-    if owed.disclosure is not None and response.status_code != HTTPStatus.NOT_MODIFIED:
-        await service_of(request).desk.record(owed.disclosure)
-    return response
-
-
-async def _asked(
-    service: Service, caller: Caller, student_id: str, course_id: str | None, purpose: str | None
-) -> Asked:
-    own = own_id(caller, student_id)
-    grant = access.to_student(caller, own, course_id, purpose)
-    return Asked(caller, grant, purpose, own, await service.known_as(own, caller.realm))
+    return response(await looking.given(service_of(request), owed, request.headers.get("if-none-match")))
 
 
 def _csv(body: bytes) -> Response[Any]:

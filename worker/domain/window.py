@@ -17,7 +17,7 @@ more than any window reads, because an event may be dated up to five minutes ahe
 import struct
 from collections.abc import Iterable
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 FORMAT = 1
 RING = 20
@@ -52,6 +52,10 @@ class Attempt(NamedTuple):
     ratio: int | None
 
 
+Placed: TypeAlias = tuple[int, int, int | None]
+"""An attempt as a bare tuple, which takes a tenth of the time to make."""
+
+
 class Ambiguous(Exception):
     """Two attempts share their time and the half of the key that a state keeps; rebuild from the ledger."""
 
@@ -73,7 +77,8 @@ class Window(NamedTuple):
 
 def header(version: tuple[int, int]) -> bytes:
     """The first 17 bytes of a state; equal headers mean equal contents."""
-    return _HEADER.pack(b"S", *version)
+    birth, number = version
+    return _HEADER.pack(b"S", birth, number)
 
 
 def version_of(value: bytes) -> Version:
@@ -85,7 +90,7 @@ def version_of(value: bytes) -> Version:
 EMPTY = _HEAD.pack(FORMAT, 0, 0, NOTHING, NEVER, 0, 0)
 
 
-def fold(content: bytes, attempt: Attempt) -> bytes:
+def fold(content: bytes, attempt: Placed) -> bytes:
     """The content after one more attempt, in whatever order attempts come.
 
     Raises:
@@ -127,7 +132,7 @@ def fold(content: bytes, attempt: Attempt) -> bytes:
     return head + days + ring
 
 
-def rebuild(attempts: Iterable[Attempt]) -> bytes:
+def rebuild(attempts: Iterable[Placed]) -> bytes:
     """The content of exactly these attempts: what folding them one by one gives, at a fifth of its cost."""
     ordered = sorted(attempts, key=_BY_PLACE)
     if not ordered:
@@ -146,7 +151,7 @@ def rebuild(attempts: Iterable[Attempt]) -> bytes:
             len(ordered),
             len(scored),
             max(ratio for _, ratio, _ in scored) if scored else NOTHING,
-            ordered[-1].occurred,
+            ordered[-1][0],
             list(reversed(days.values())),
             scored[-RING:],
         )

@@ -42,17 +42,21 @@ WHERE %(source)s::text IS NULL OR source = %(source)s
 ORDER BY source
 
 -- name: known_students
--- By their place among those asked for; a key comes back only where another one is canonical. OFFSET 0 keeps
--- each look-up apart: joined, the planner reads all students to find the few hundred of a batch.
-SELECT k.ord, s.student_ref, NULL::uuid AS canonical
-FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
-CROSS JOIN LATERAL (SELECT student_ref FROM students WHERE student_key = k.student_key OFFSET 0) s
-UNION ALL
-SELECT k.ord, s.student_ref, s.student_key
-FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
-CROSS JOIN LATERAL (SELECT student_ref FROM student_keys WHERE student_key = k.student_key OFFSET 0) a
-CROSS JOIN LATERAL (SELECT * FROM students WHERE student_ref = a.student_ref OFFSET 0) s
-WHERE EXISTS (SELECT FROM student_keys)
+-- By their place among those asked for; a key comes back only where another one is canonical. In arrays: a row
+-- each would cost the client several times as much. OFFSET 0 keeps each look-up apart: joined, the planner
+-- reads all students to find the few hundred of a batch.
+SELECT array_agg(f.ord::int), array_agg(f.student_ref), array_agg(f.canonical), (SELECT rekeyings FROM ledger)
+FROM (
+    SELECT k.ord, s.student_ref, NULL::uuid AS canonical
+    FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
+    CROSS JOIN LATERAL (SELECT student_ref FROM students WHERE student_key = k.student_key OFFSET 0) s
+    UNION ALL
+    SELECT k.ord, s.student_ref, s.student_key
+    FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (student_key, ord)
+    CROSS JOIN LATERAL (SELECT student_ref FROM student_keys WHERE student_key = k.student_key OFFSET 0) a
+    CROSS JOIN LATERAL (SELECT * FROM students WHERE student_ref = a.student_ref OFFSET 0) s
+    WHERE EXISTS (SELECT FROM student_keys)
+) f
 
 -- name: new_students
 -- Committed before the merge: inside the merge's own statement a second writer would not see them and
@@ -85,7 +89,7 @@ ON CONFLICT DO NOTHING
 SELECT pg_advisory_xact_lock_shared(%(lock)s)
 
 -- name: lock_progress
-SELECT seq, sub FROM source_progress WHERE source = %(source)s FOR UPDATE
+SELECT seq, sub, (SELECT rekeyings FROM ledger) FROM source_progress WHERE source = %(source)s FOR UPDATE
 
 -- name: stage
 COPY stage (ord, course_ref, student_ref, attempt_key, attempt_check, score, max_score, occurred_at,
@@ -94,7 +98,8 @@ FROM STDIN (FORMAT BINARY)
 
 -- name: merge
 -- The last writer of each attempt wins: newest grading, then void, event key, decoder revision, digest.
--- Upserts in key order never deadlock; UPDATE ... FROM does.
+-- Upserts in key order never deadlock; UPDATE ... FROM does. What was merged comes as four arrays, what was
+-- bumped as four more: rows would cost the client several times as much.
 WITH winners AS (
     SELECT DISTINCT ON (course_ref, student_ref, attempt_key) *
     FROM stage
@@ -127,13 +132,15 @@ WITH winners AS (
     ON CONFLICT (course_ref, student_ref) DO UPDATE SET version = c.version + 1
     RETURNING course_ref, student_ref, birth, version
 )
-SELECT m.course_ref, m.student_ref, m.attempt_key, m.revision, b.birth, b.version
-FROM merged m
-JOIN bumped b USING (course_ref, student_ref)
+SELECT m.*, b.*
+FROM (SELECT array_agg(course_ref), array_agg(student_ref), array_agg(attempt_key), array_agg(revision)
+      FROM merged) m,
+     (SELECT array_agg(course_ref), array_agg(student_ref), array_agg(birth), array_agg(version)
+      FROM bumped) b
 
 -- name: classify
 -- What became of the staged events that changed nothing. Refused: older than what was deleted, or delivered
--- again after a tombstone was lifted.
+-- again after a tombstone was lifted. OFFSET 0 as above: joined, a replay's batch would read all attempts.
 SELECT s.ord,
        e.student_ref IS NOT NULL AND e.lifted_at IS NULL AS erased,
        s.graded_at < (SELECT horizon FROM ledger)
@@ -143,7 +150,11 @@ SELECT s.ord,
        (a.graded_at, a.kind, a.event_key, a.rev, a.digest)
          = (s.graded_at, s.kind, s.event_key, s.rev, s.digest) AS same
 FROM stage s
-LEFT JOIN attempts a USING (course_ref, student_ref, attempt_key)
+LEFT JOIN LATERAL (
+    SELECT * FROM attempts
+    WHERE course_ref = s.course_ref AND student_ref = s.student_ref AND attempt_key = s.attempt_key
+    OFFSET 0
+) a ON true
 LEFT JOIN erasures e ON e.student_ref = s.student_ref
 LEFT JOIN horizons h ON h.course_ref = s.course_ref
 WHERE s.ord = ANY (%(ords)s::int[])
@@ -157,9 +168,11 @@ FROM (SELECT student_ref, max(graded_at) AS newest
 WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL AND e.refused_until < s.newest
 
 -- name: unchanged_versions
-SELECT course_ref, student_ref, c.birth, c.version
+SELECT array_agg(k.course_ref), array_agg(k.student_ref), array_agg(c.birth), array_agg(c.version)
 FROM unnest(%(courses)s::int[], %(students)s::int[]) AS k (course_ref, student_ref)
-JOIN course_scores c USING (course_ref, student_ref)
+CROSS JOIN LATERAL (
+    SELECT * FROM course_scores WHERE course_ref = k.course_ref AND student_ref = k.student_ref OFFSET 0
+) c
 
 -- name: bury
 INSERT INTO dead_letters (source, seq, sub, number, reason, field, payload, expires_at)
@@ -189,8 +202,8 @@ WHERE source = %(source)s
 -- Versions and survivors in one statement, therefore one snapshot; a lock clause would mix two. On the
 -- writer only: a reader endpoint may lag behind what it is asked to repair. The survivors of a state come as
 -- one string of bytes, 20 for each: a row each would cost the client four times as much. Rounding is to even
--- here as in the domain; the least integer stands for no ratio. Two look-ups first, because the planner, left
--- to choose, may walk through every learner of a course.
+-- here as in the domain; the least integer stands for no ratio. Look-ups one by one, because the planner, left
+-- to choose, may walk through every learner of a course, or of all courses.
 WITH k AS MATERIALIZED (
     SELECT ord,
            (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
@@ -207,7 +220,9 @@ SELECT k.ord, c.birth, c.version, pg_is_in_recovery() AS lagging,
         FROM attempts a
         WHERE a.course_ref = c.course_ref AND a.student_ref = c.student_ref AND a.kind = 0) AS survivors
 FROM k
-JOIN course_scores c ON c.course_ref = k.course_ref AND c.student_ref = k.student_ref
+CROSS JOIN LATERAL (
+    SELECT * FROM course_scores WHERE course_ref = k.course_ref AND student_ref = k.student_ref OFFSET 0
+) c
 
 -- name: versions
 SELECT c.course_ref, c.student_ref, s.student_key, o.course_id, c.birth, c.version
@@ -223,10 +238,10 @@ SELECT count(*) FROM course_scores
 
 -- name: states_of
 SELECT s.student_key, o.course_id
-FROM students s
-JOIN course_scores c USING (student_ref)
+FROM (SELECT DISTINCT unnest(%(students)s::uuid[])) k (student_key)
+CROSS JOIN LATERAL (SELECT * FROM students WHERE student_key = k.student_key OFFSET 0) s
+CROSS JOIN LATERAL (SELECT course_ref FROM course_scores WHERE student_ref = s.student_ref OFFSET 0) c
 JOIN courses o USING (course_ref)
-WHERE s.student_key = ANY (%(students)s::uuid[])
 
 -- name: erased
 -- Those whose tombstone was lifted too: their states may come back without a row.

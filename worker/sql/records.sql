@@ -25,7 +25,8 @@ ORDER BY s.student_ref
 LIMIT 1
 
 -- name: versions_of
--- Two look-ups first, because the planner, left to choose, may walk through every learner of a course.
+-- Look-ups one by one, because the planner, left to choose, may walk through every learner of a course, or of
+-- all courses. OFFSET 0 keeps it from choosing, here and below.
 WITH k AS MATERIALIZED (
     SELECT ord,
            (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
@@ -34,7 +35,9 @@ WITH k AS MATERIALIZED (
 )
 SELECT k.ord, c.birth, c.version
 FROM k
-JOIN course_scores c ON c.course_ref = k.course_ref AND c.student_ref = k.student_ref
+CROSS JOIN LATERAL (
+    SELECT * FROM course_scores WHERE course_ref = k.course_ref AND student_ref = k.student_ref OFFSET 0
+) c
 
 -- name: held
 SELECT s.student_key, s.sealed_id, c.birth, c.version
@@ -47,9 +50,10 @@ ORDER BY c.student_ref
 
 -- name: sealed_ids
 SELECT s.student_key, s.sealed_id
-FROM students s
-WHERE s.student_key = ANY (%(students)s::uuid[]) AND s.sealed_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL)
+FROM (SELECT DISTINCT unnest(%(students)s::uuid[])) k (student_key)
+CROSS JOIN LATERAL (SELECT * FROM students WHERE student_key = k.student_key OFFSET 0) s
+WHERE s.sealed_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL OFFSET 0)
 
 -- name: standing
 SELECT a.item, a.occurred_at, a.graded_at, a.score, a.max_score, a.revision, a.source, a.attempt_key
@@ -64,18 +68,22 @@ ORDER BY a.occurred_at DESC, a.attempt_key DESC
 LIMIT %(limit)s
 
 -- name: attempts_of
+-- By learner: whoever has ten attempts is looked up once and not ten times.
 SELECT s.student_key, a.attempt_key, a.score, a.max_score,
        (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred
 FROM courses o
-JOIN attempts a USING (course_ref)
+JOIN course_scores c USING (course_ref)
 JOIN students s USING (student_ref)
+CROSS JOIN LATERAL (
+    SELECT * FROM attempts WHERE course_ref = c.course_ref AND student_ref = c.student_ref OFFSET 0
+) a
 WHERE o.course_id = %(course)s
   AND a.kind = 0
   AND (%(student)s::uuid IS NULL OR s.student_key = %(student)s)
   AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
   AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
   AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
-  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref AND e.lifted_at IS NULL)
+  AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = c.student_ref AND e.lifted_at IS NULL)
 
 -- name: items
 SELECT a.item, count(*) AS attempts, count(DISTINCT a.student_ref) AS learners,
@@ -145,6 +153,42 @@ WITH new AS MATERIALIZED (
 INSERT INTO disclosed_students (student_key, at, chain, number)
 SELECT unnest(students), at, chain, number
 FROM new
+
+-- name: look
+-- The versions of states, and where none is missing the disclosures of who reads them: one round trip, one commit.
+WITH n AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(keys)s::json) AS n (ord bigint, student_key uuid, course_id text)
+), k AS MATERIALIZED (
+    SELECT ord,
+           (SELECT s.student_ref FROM students s WHERE s.student_key = n.student_key) AS student_ref,
+           (SELECT o.course_ref FROM courses o WHERE o.course_id = n.course_id) AS course_ref
+    FROM n
+), found AS MATERIALIZED (
+    SELECT k.ord, c.birth, c.version
+    FROM k
+    -- one look-up each: the planner, which thinks of 100 keys, may read every state there is
+    CROSS JOIN LATERAL (
+        SELECT birth, version FROM course_scores
+        WHERE course_ref = k.course_ref AND student_ref = k.student_ref
+        OFFSET 0
+    ) c
+), new AS MATERIALIZED (
+    SELECT *
+    FROM json_to_recordset(%(rows)s::json)
+         AS r (chain uuid, number bigint, at timestamptz, who text, role text, what text, course_id text,
+               purpose text, subjects text, digest text, students uuid[])
+    WHERE (SELECT count(*) FROM found) = (SELECT count(*) FROM n)
+), recorded AS (
+    INSERT INTO disclosures (chain, number, at, who, role, what, course_id, purpose, students, digest)
+    SELECT chain, number, at, who, role, what, course_id, purpose,
+           decode(subjects, 'base64'), decode(digest, 'base64')
+    FROM new
+), listed AS (
+    INSERT INTO disclosed_students (student_key, at, chain, number)
+    SELECT unnest(students), at, chain, number
+    FROM new
+)
+SELECT ord, birth, version FROM found
 
 -- name: of_student
 -- Under whatever pseudonym the student had then.

@@ -1,17 +1,18 @@
 -- Every statement of the adapter that reads registers for a job. A line `-- name: x` starts statement x.
 
 -- name: known
-WITH found AS (
-    SELECT student_key AS asked, student_ref FROM students WHERE student_key = ANY (%(students)s::uuid[])
-    UNION ALL
-    SELECT student_key, student_ref FROM student_keys WHERE student_key = ANY (%(students)s::uuid[])
-)
-SELECT f.asked, s.student_key,
-       e.student_ref IS NOT NULL AND e.lifted_at IS NULL AS erased,
+-- OFFSET 0 keeps each look-up apart, here and below: joined, the planner reads all students, or all attempts.
+SELECT k.asked, s.student_key, e.lifted_at IS NULL AND e.student_ref IS NOT NULL AS erased,
        CASE WHEN e.lifted_at IS NOT NULL THEN nullif(e.refused_until, '-infinity') END AS refused_until
-FROM found f
-JOIN students s USING (student_ref)
-LEFT JOIN erasures e USING (student_ref)
+FROM (SELECT DISTINCT unnest(%(students)s::uuid[])) k (asked)
+CROSS JOIN LATERAL (
+    SELECT student_ref FROM students WHERE student_key = k.asked
+    UNION ALL
+    SELECT student_ref FROM student_keys WHERE student_key = k.asked
+    OFFSET 0
+) f
+CROSS JOIN LATERAL (SELECT * FROM students WHERE student_ref = f.student_ref OFFSET 0) s
+LEFT JOIN LATERAL (SELECT * FROM erasures WHERE student_ref = f.student_ref OFFSET 0) e ON true
 
 -- name: horizons
 SELECT n.course_id, greatest(l.horizon, h.before)
@@ -33,7 +34,11 @@ WITH k AS MATERIALIZED (
 SELECT k.ord, a.attempt_check, a.graded_at, a.kind, a.event_key, a.rev, a.digest, a.attempt_key,
        a.score, a.max_score, (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred
 FROM k
-JOIN attempts a USING (course_ref, student_ref, attempt_key)
+CROSS JOIN LATERAL (
+    SELECT * FROM attempts
+    WHERE course_ref = k.course_ref AND student_ref = k.student_ref AND attempt_key = k.attempt_key
+    OFFSET 0
+) a
 
 -- name: standing
 WITH k AS MATERIALIZED (
@@ -45,4 +50,6 @@ WITH k AS MATERIALIZED (
 SELECT k.ord, a.attempt_check, a.graded_at, a.kind, a.event_key, a.rev, a.digest, a.attempt_key,
        a.score, a.max_score, (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred
 FROM k
-JOIN attempts a USING (course_ref, student_ref)
+CROSS JOIN LATERAL (
+    SELECT * FROM attempts WHERE course_ref = k.course_ref AND student_ref = k.student_ref OFFSET 0
+) a

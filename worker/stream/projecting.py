@@ -16,14 +16,14 @@ def fold(touched: Touched, value: bytes | None, claim: bytes) -> Write | None:
 
     `value` is the state loaded before the transaction, None where `claim` was set instead.
     """
-    key, version, bumped, inserts = touched
+    key, version, inserts = touched.key, touched.version, touched.inserts
     expected = claim if value is None else value[:HEADER_SIZE]
     if version is None:
         return Write(key, expected, b"")
     now = header(version)
     if expected == now:
         return Write(key, expected, None)
-    if not bumped or inserts is None:
+    if not touched.bumped or inserts is None:
         return None
     if value is None:
         content = window.EMPTY if version.number == 1 else None

@@ -108,7 +108,7 @@ def test_one_bad_request_costs_no_other_its_answer(house: House) -> None:
     def hire() -> Clerk:
         at_work.set()
         assert gate.wait(10)
-        return house.hire()._replace(disclosures=Strict(house.book))
+        return house.hire()._replace(disclosures=Strict(house.book, house.records.versions_of))
 
     async def scene(desk: Desk) -> None:
         first = asyncio.create_task(desk.read([KEY], None))
@@ -168,7 +168,11 @@ def test_an_unexpected_error_is_the_requests_own_and_the_clerk_lives_on(house: H
         failing = False
         await desk.record(seen(KEY))
 
-    play(scene, lambda: house.hire()._replace(disclosures=Odd(house.book)), anchor_seconds=0.0)
+    play(
+        scene,
+        lambda: house.hire()._replace(disclosures=Odd(house.book, house.records.versions_of)),
+        anchor_seconds=0.0,
+    )
     assert len(house.book.links) == 1
 
 

@@ -1,6 +1,7 @@
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,7 +83,9 @@ def test_erased_students_dead_letters_and_collisions_change_nothing(
     learn(ledger, score_event("ada"), score_event("ben"))
     ledger.tombstones[score_event("ada").student_key] = {"algebra"}
     (other,) = delivered(score_event("ben", graded=NOW + minutes(5)))
-    collides = other._replace(register=other.register._replace(check=other.register.check + 1))
+    collides = msgspec.structs.replace(
+        other, register=msgspec.structs.replace(other.register, check=other.register.check + 1)
+    )
     letter = DeadLetter(Position(1), 1, Reason.NOT_JSON, None, b"")
     difference.take([*delivered(score_event("ada", score=1, graded=NOW + minutes(1))), collides], [letter])
     found = difference.conclude(LATER)
@@ -114,7 +117,9 @@ def test_a_refused_event_does_not_compete_with_one_that_counts(
 ) -> None:
     (refused,) = delivered(score_event("ada"))
     ledger.horizons = {None: NOW + minutes(1)}
-    collides = refused._replace(register=refused.register._replace(check=refused.register.check + 1))
+    collides = msgspec.structs.replace(
+        refused, register=msgspec.structs.replace(refused.register, check=refused.register.check + 1)
+    )
     difference.take([collides, *delivered(score_event("ada", graded=NOW + minutes(1)))])
     found = difference.conclude(LATER)
     assert (found.erased, found.new, found.dead_letters) == (1, 1, {})
@@ -235,6 +240,6 @@ def test_a_register_of_another_revision_of_the_decoder_wins(
     event = score_event(score=40)
     learn(ledger, event)
     (mended,) = delivered(score_event(score=60))
-    raised = register_of(mended.event)._replace(rev=2)
-    difference.take([mended._replace(register=raised)])
+    raised = msgspec.structs.replace(register_of(mended.event), rev=2)
+    difference.take([msgspec.structs.replace(mended, register=raised)])
     assert difference.conclude(LATER).revised == 1

@@ -6,7 +6,8 @@ changes or removes a row must rewrite the rest of its chain and all later anchor
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.statements import statements
 from worker.domain import chain
 from worker.domain.chain import START, Anchor, Link
+from worker.domain.window import Version
+from worker.ports import StateKey
 from worker.reads import Disclosed, Disclosure
 
 ANCHORS_LOCK = 0x65647504
@@ -42,16 +45,21 @@ class AuroraDisclosures:
         if not disclosures:
             return
         rows = list(self._linked(disclosures))
-        try:
-            with self._session.connection() as connection:
-                connection.execute(self._sql["new_disclosures"], {"rows": _document(rows)})
-        except BaseException:
-            # whether it was committed is not known: the next row begins a chain of its own
-            self._session.close()
-            self._left += self._grown()
-            self._begin()
-            raise
-        self._number, self._head = rows[-1].number, rows[-1].digest
+        with self._in_doubt(), self._session.connection() as connection:
+            connection.execute(self._sql["new_disclosures"], {"rows": _document(rows)})
+        self._extend(rows)
+
+    def look(self, keys: Sequence[StateKey], disclosures: Sequence[Disclosure]) -> Mapping[StateKey, Version]:
+        rows = list(self._linked(disclosures))
+        asked = [
+            {"ord": at, "student_key": key, "course_id": course} for at, (key, course) in enumerate(keys)
+        ]
+        parameters = {"keys": _encode(asked).decode(), "rows": _document(rows)}
+        with self._in_doubt(), self._session.connection() as connection:
+            found = connection.execute(self._sql["look"], parameters, binary=True).fetchall()
+        if rows and len(found) == len(keys):
+            self._extend(rows)
+        return {keys[at]: Version(birth, number) for at, birth, number in found}
 
     def anchor(self) -> None:
         ends = [*self._left, *self._grown()]
@@ -85,6 +93,20 @@ class AuroraDisclosures:
             rows = connection.execute(self._sql["all_disclosures"], binary=True).fetchall()
             anchors = connection.execute(self._sql["all_anchors"], binary=True).fetchall()
         return chain.broken((Link(*row) for row in rows), (Anchor(*row) for row in anchors))
+
+    @contextmanager
+    def _in_doubt(self) -> Iterator[None]:
+        """After a failure it is not known whether rows were committed: the next begins a chain of its own."""
+        try:
+            yield
+        except BaseException:
+            self._session.close()
+            self._left += self._grown()
+            self._begin()
+            raise
+
+    def _extend(self, rows: Sequence[Link]) -> None:
+        self._number, self._head = rows[-1].number, rows[-1].digest
 
     def _begin(self) -> None:
         self._chain = uuid.uuid4()

@@ -2,13 +2,15 @@
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from worker.domain import chain
 from worker.domain.chain import START, Anchor, Link
 from worker.domain.errors import LedgerUnavailable
+from worker.domain.window import Version
+from worker.ports import StateKey
 from worker.reads import Disclosed, Disclosure
 
 
@@ -22,10 +24,20 @@ class Book:
 
 
 class MemoryDisclosures:
-    """DisclosureLog without a database; `away` makes every call raise, writers of one `book` share it."""
+    """DisclosureLog without a database; `away` makes every call raise, writers of one `book` share it.
 
-    def __init__(self, book: Book | None = None) -> None:
+    Args:
+        book: where the rows stand.
+        versions: gives the versions of states, those that exist.
+    """
+
+    def __init__(
+        self,
+        book: Book | None = None,
+        versions: Callable[[Sequence[StateKey]], Mapping[StateKey, Version]] = lambda _keys: {},
+    ) -> None:
         self.away = False
+        self._versions = versions
         self.book = book or Book()
         self._chain = uuid.uuid4()
         self._number = self._anchored = 0
@@ -39,6 +51,13 @@ class MemoryDisclosures:
                 link = chain.linked(self._head, self._chain, self._number, **disclosure._asdict())
                 self._head = link.digest
                 self.book.links.append(link)
+
+    def look(self, keys: Sequence[StateKey], disclosures: Sequence[Disclosure]) -> Mapping[StateKey, Version]:
+        self._reach()
+        found = self._versions(keys)
+        if len(found) == len(keys):
+            self.record(disclosures)
+        return found
 
     def anchor(self) -> None:
         self._reach()
