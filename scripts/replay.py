@@ -56,10 +56,10 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
     clock = Clock(time.monotonic, patience)
     _tell_what_is_gone(run, stream, span)
     try:
+        close_earlier_jobs(run, world.ledger, world.projection)
         if run.dry_run:
             compare(run, settings, world, Replay(stream, span, {}, arguments.share, clock))
             return
-        close_earlier_jobs(run, world.ledger, world.projection)
         prefix = f"replay:{_job(wiring.stream_prefix(settings)(), span, arguments.job)}"
         before = sources(world, prefix)
         replay = Replay(stream, span, reached(before), arguments.share, clock)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
+from worker.domain.event import ScoreEvent
 from worker.domain.window import Attempt
 from worker.ports import StateKey
 
@@ -21,6 +22,16 @@ class Known(NamedTuple):
     student_key: UUID
     erased: bool
     refused_until: datetime | None = None
+
+
+def refuses(student: Known | None, horizon: datetime | None, event: ScoreEvent) -> bool:
+    """Whether the merge would not take an event at all, as its statement in `ledger.sql` says."""
+    if horizon is not None and event.graded_at < horizon:
+        return True
+    if student is None:
+        return False
+    until = student.refused_until
+    return student.erased or (until is not None and event.graded_at <= until)
 
 
 class AttemptId(NamedTuple):

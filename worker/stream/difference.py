@@ -8,17 +8,17 @@ at the end, because live traffic goes on meanwhile.
 import heapq
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from worker.domain import window
-from worker.domain.event import Kind, ScoreEvent, micros, order_of, ratio_micros
+from worker.domain.event import Kind, micros, order_of, ratio_micros
 from worker.domain.score import scores
 from worker.domain.window import Attempt
 from worker.ports import DeadLetter, Delivered, StateKey
-from worker.registers import AttemptId, Known, Registers, Standing
+from worker.registers import AttemptId, Registers, Standing, refuses
 
 PAGE = 1_000
 
@@ -71,6 +71,11 @@ class Difference:
         self._erased = 0
         self._letters: Counter[str] = Counter()
 
+    @property
+    def states(self) -> int:
+        """How many states are to be concluded about."""
+        return len(self._winners)
+
     def take(self, events: Sequence[Delivered], letters: Iterable[DeadLetter] = ()) -> None:
         """Hold some events, at most a few thousand, against the ledger.
 
@@ -83,7 +88,7 @@ class Difference:
         erased, offered = 0, list[tuple[AttemptId, Standing]]()
         for one in events:
             student = known.get(one.event.student_key)
-            if _refused(one.event, student, horizons.get(one.event.course_id)):
+            if refuses(student, horizons.get(one.event.course_id), one.event):
                 erased += 1
                 continue
             key = one.key if student is None else StateKey(student.student_key, one.event.course_id)
@@ -95,8 +100,10 @@ class Difference:
         for attempt, offer in offered:
             self._offer(attempt, offer, standing.get(attempt))
 
-    def conclude(self, as_of: datetime, largest: int = 10) -> Found:
-        """The difference as the ledger is now.
+    def conclude(
+        self, as_of: datetime, largest: int = 10, advance: Callable[[int], None] = lambda _: None
+    ) -> Found:
+        """The difference as the ledger is now; `advance` is told how many states were looked at.
 
         Raises:
             LedgerUnavailable: concluding again is safe.
@@ -109,6 +116,7 @@ class Difference:
         for start in range(0, len(keys), PAGE):
             page = keys[start : start + PAGE]
             held = self._registers.standing(page)
+            advance(len(page))
             for key in page:
                 before = held.get(key, {})
                 wins = _winning(self._winners[key], before)
@@ -147,16 +155,6 @@ class Difference:
 def quantile(ascending: Sequence[float], share: float) -> float | None:
     """The value below which this share of the values lies; None of nothing."""
     return ascending[min(len(ascending) - 1, int(share * len(ascending)))] if ascending else None
-
-
-def _refused(event: ScoreEvent, student: Known | None, horizon: datetime | None) -> bool:
-    """Whether the merge would not take the event at all, as its statement in `ledger.sql` says."""
-    if horizon is not None and event.graded_at < horizon:
-        return True
-    if student is None:
-        return False
-    until = student.refused_until
-    return student.erased or (until is not None and event.graded_at <= until)
 
 
 def _standing(one: Delivered) -> Standing:
