@@ -130,7 +130,6 @@ def for_rebuild(registry: Registry) -> Registry:
 
 def for_epoch(registry: Registry) -> Registry:
     registry.deliver([attempt(f"s-{n}") for n in range(50)])
-    registry.close()
     return registry
 
 
@@ -151,13 +150,14 @@ class Broken:
 
     def __init__(self, registry: Registry, case: Case) -> None:
         self._case = case
-        self._registry = case.fill(registry)
+        self._environment, self._folder = registry.environment, registry.folder
         self._words = registry.folder / "words"
         self.breaks: list[tuple[int, str]] = []
+        case.fill(registry).close()
 
     def run(self, at: int = 0, by: signal.Signals = signal.SIGKILL) -> tuple[int, Mapping[str, Any]]:
         """The script to its end or to that word; its exit code and report."""
-        report = self._registry.folder / "report.json"
+        report = self._folder / "report.json"
         report.unlink(missing_ok=True)
         self._words.unlink(missing_ok=True)
         done = subprocess.run(
@@ -170,13 +170,10 @@ class Broken:
                     str(int(by)),
                     self._case.script,
                 ),
-                *(
-                    str(self._registry.folder / word) if word == "id.txt" else word
-                    for word in self._case.argv
-                ),
+                *(str(self._folder / word) if word == "id.txt" else word for word in self._case.argv),
                 *("--report", str(report)),
             ],
-            env={**os.environ, **self._registry.environment, COUNT: str(self._words)},
+            env={**os.environ, **self._environment, COUNT: str(self._words)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -193,7 +190,7 @@ class Broken:
 
     def state(self) -> dict[str, Any]:
         """What is left behind, and what readers would be shown that is not the ledger's."""
-        registry = Registry(self._registry.environment, self._registry.folder)
+        registry = Registry(self._environment, self._folder)
         try:
             with psycopg.connect(registry.environment["DATABASE_URL"], autocommit=True) as admin:
                 found: dict[str, Any] = {

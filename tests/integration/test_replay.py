@@ -167,9 +167,13 @@ def test_a_flood_of_what_cannot_be_decoded_ends_the_job_with_a_sentence(
     for _ in range(5):
         tape.put(b"not json")
     tape.environment |= {"POISON_STREAK": "3"}
-    code, report = tape.run(main, *span[:3], tape.until_past(), *FAST)
+    span = (*span[:3], tape.until_past())
+    code, told = tape.run(main, *span, *FAST, "--dry-run")
+    assert (code, [one["good"] for one in told["verdicts"]]) == (1, [True, False])
+    code, report = tape.run(main, *span, *FAST)
     assert (code, report["exit_code"]) == (1, 1)
     assert "refused: too much of this cannot be decoded" in capfd.readouterr().err
+    assert told["verdicts"][1]["detail"].startswith("shardId-")
     assert tape.execute("SELECT count(*) FROM dead_letters") == [(0,)]
 
 

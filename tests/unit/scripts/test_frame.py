@@ -151,6 +151,20 @@ def test_a_nightly_run_tells_cloudwatch_whether_it_is_done(
     assert [json.loads(line)["Done"] for line in lines] == told
 
 
+def test_an_end_that_nobody_foresaw_is_told_and_leaves_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(run: Run) -> None:
+        run.report.figure("rows", 3)
+        raise KeyError
+
+    tried = Tried(tmp_path, work)
+    assert tried.run() == 1
+    assert "KeyError" in capsys.readouterr().err
+    report = json.loads(tried.path.read_bytes())
+    assert (report["exit_code"], report["figures"]) == (1, {"rows": 3})
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_the_work_end_where_it_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
     steps = []
