@@ -47,7 +47,7 @@ def test_states_of_the_lost_future_are_out_of_reach(registry: Registry) -> None:
     assert told["figures"]["keys of other epochs removed"] >= 2
     assert told["figures"]["keys of other epochs removed"] == dry["figures"]["keys of other epochs in Redis"]
     assert all(verdict["good"] for verdict in told["verdicts"])
-    assert "python -m scripts.replay --from 2026-03-02T08:30:00Z --to" in said
+    assert "python -m scripts.replay --from 2026-03-02T08:30:00.000Z --to" in said
 
     again = Registry(registry.environment, registry.folder)
     again.deliver([attempt("ada", score=90)])
