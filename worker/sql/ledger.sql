@@ -92,8 +92,8 @@ SELECT pg_advisory_xact_lock_shared(%(lock)s)
 SELECT seq, sub, (SELECT rekeyings FROM ledger) FROM source_progress WHERE source = %(source)s FOR UPDATE
 
 -- name: stage
-COPY stage (ord, course_ref, student_ref, attempt_key, attempt_check, score, max_score, occurred_at,
-            graded_at, kind, rev, digest, event_key, item, source)
+COPY stage (ord, course_ref, student_ref, attempt_key, attempt_check, max_score, occurred_at, graded_at,
+            kind, rev, digest, score, event_key, item, source)
 FROM STDIN (FORMAT BINARY)
 
 -- name: merge

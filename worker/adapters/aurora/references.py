@@ -60,13 +60,10 @@ class References:
         """Make the batch's students and courses known; the canonical keys of those known under another."""
         keys = batch.keys
         found = self._students(connection, keys)
-        if not all(found.refs):
-            self._admit(
-                connection,
-                batch,
-                {key.student_key for key, ref in zip(keys, found.refs, strict=True) if not ref},
-            )
-            found = self._students(connection, keys)
+        strangers = {key.student_key for key, ref in zip(keys, found.refs, strict=True) if not ref}
+        if strangers:
+            self._admit(connection, batch, strangers)
+            found = self._with(connection, found, keys, list(strangers))
         ids = {key.course_id for key in keys}
         courses = self._courses(connection, ids)
         if len(courses) < len(ids):
@@ -103,6 +100,19 @@ class References:
 
     def _students(self, connection: Connection, keys: Sequence[StateKey]) -> _Found:
         return self._look_up(connection, [key.student_key for key in keys])
+
+    def _with(
+        self, connection: Connection, found: _Found, keys: Sequence[StateKey], admitted: Sequence[UUID]
+    ) -> _Found:
+        """What was found before, and those that have become known since."""
+        more = self._look_up(connection, admitted)
+        refs = dict(zip(admitted, more.refs, strict=True))
+        everybody = zip(keys, found.refs, strict=True)
+        return _Found(
+            [ref or refs[key.student_key] for key, ref in everybody],
+            {**found.canonical, **more.canonical},
+            found.rekeyings,
+        )
 
     def _look_up(self, connection: Connection, asked: Sequence[UUID]) -> _Found:
         array = {"keys": _array(f"{key.int:032x}" for key in asked)}
