@@ -5,13 +5,14 @@ from contextlib import closing
 from functools import partial
 
 from scripts.frame.script import Run
+from scripts.jobs.differing import tell
 from scripts.replaying.course import Course, seconds
 from worker import wiring, wiring_jobs
 from worker.domain.poison import PoisonLimit, PoisonWindow
 from worker.ports import Batch
 from worker.settings import Settings
 from worker.stream.decoding import batches
-from worker.stream.difference import Difference, Found, quantile
+from worker.stream.difference import Difference
 from worker.stream.failures import poisoned
 from worker.stream.pipeline import World
 from worker.stream.replaying import Replay
@@ -38,7 +39,7 @@ def compare(run: Run, settings: Settings, world: World, replay: Replay) -> None:
                 course.take(turn)
         with run.show.progress("states compared", difference.states) as advance:
             found = waiting.until_ledger(lambda: difference.conclude(wiring.now(), _LARGEST, advance))
-    _tell(run, found)
+    tell(run, found)
     run.report.verdict(
         "no shard has more that cannot be decoded than a run bears",
         good=not flood.ends,
@@ -61,23 +62,3 @@ class _Flood:
         self._windows[batch.source] = window
         if too_much:
             self.ends[batch.source] = None
-
-
-def _tell(run: Run, found: Found) -> None:
-    report = run.report
-    report.figure("events read", found.read)
-    report.figure("attempts that would be new", found.new)
-    report.figure("attempts that would be revised", found.revised)
-    report.figure("events without effect", found.without_effect)
-    report.figure("events that would be refused as erased", found.erased)
-    report.figure("events that would be dead letters", sum(found.dead_letters.values()))
-    report.figure("students touched", found.students)
-    report.figure("students' courses touched", found.states)
-    report.figure("means of the last attempts that would change", len(found.sizes))
-    for share in (0.5, 0.9, 0.99, 1.0):
-        name = "largest change" if share == 1 else f"change, {share:.0%} of them at most"
-        report.figure(name, quantile(found.sizes, share))
-    report.detail("dead_letters", dict(found.dead_letters))
-    report.detail("largest_changes", [change._asdict() for change in found.largest])
-    for change in found.largest:
-        run.show.say(f"{change.student_key} in {change.course_id}: {change.before} -> {change.after}")

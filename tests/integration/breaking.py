@@ -1,7 +1,8 @@
 """`breaking N SIGNAL SCRIPT ...`: a script that is hit by a signal at its nth word with a server or a file.
 
 A kill at a random second mostly hits a script while it starts. Counted in words, every place between two
-effects is hit as often as any other. With N = 0 nothing happens; the number of words is written at the end.
+effects is hit as often as any other. With N = 0 nothing happens. The number of words is written at
+the end where somebody wants it.
 """
 
 import importlib
@@ -34,7 +35,8 @@ def main() -> int:
         setattr(owner, name, words.counted(getattr(owner, name)))
     sys.argv[1:] = argv
     code: int = importlib.import_module(f"scripts.{script}").main(argv)
-    Path(os.environ[COUNT]).write_text(str(words.said))
+    if COUNT in os.environ:
+        Path(os.environ[COUNT]).write_text(str(words.said))
     return code
 
 
