@@ -22,7 +22,7 @@ from scripts.backfilling.rows import Edge, decode
 from scripts.backfilling.ways import File, OverStream, Straight, Way
 from scripts.frame.script import Run, Script, WrongArguments, execute
 from scripts.jobs.closing import close_earlier_jobs
-from scripts.jobs.patience import Tally
+from scripts.jobs.tally import Tally
 from worker import wiring, wiring_jobs
 from worker.domain.identity import Identity
 from worker.local.columns import ColumnsError

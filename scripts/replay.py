@@ -11,10 +11,11 @@ import re
 import time
 from collections.abc import Sequence
 
+from scripts.frame.patience import Patience
 from scripts.frame.script import Run, Script, WrongArguments, execute
 from scripts.jobs.closing import close_earlier_jobs
 from scripts.jobs.moments import moment, written
-from scripts.jobs.patience import Patience, Tally
+from scripts.jobs.tally import Tally
 from scripts.replaying.comparing import compare
 from scripts.replaying.sending import account, reached, send, sources
 from worker import wiring, wiring_jobs

@@ -21,7 +21,7 @@ from scripts.frame.report import Report
 from scripts.frame.script import Refused, Run, WrongArguments
 from scripts.frame.showing import Show
 from scripts.frame.stopping import Stopping
-from scripts.jobs.patience import Tally
+from scripts.jobs.tally import Tally
 from tests.conftest import IDENTITY, NOW, minutes, score_event
 from tests.doubles import DECODER, Time
 from worker.adapters.memory import MemoryLedger, MemoryProducer, MemoryProjection, MemoryRegisters
