@@ -14,7 +14,7 @@ from deploy.choosing import choose
 from deploy.config import ConfigError, EnvConfig, TaskSize
 
 _MILLION, _GB = 1e6, 1e9
-_SECRETS, _ALARMS, _PRODUCT_METRICS = 8, 28, 36
+_SECRETS, _ALARMS, _PRODUCT_METRICS = 8, 29, 37
 _WRONG = 2
 
 
