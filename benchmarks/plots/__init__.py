@@ -17,7 +17,7 @@ _OF: Mapping[str, Sequence[Callable[[Mapping[str, Any], Result], Plot]]] = {
     "hotpath": (flame.of_an_event,),
     "backfill": (cpu.of_a_backfill,),
     "growth": (sizes.growth,),
-    "cost": (sizes.decades,),
+    "cost": (sizes.parts, sizes.decades),
     "scale": (sizes.decades,),
 }
 

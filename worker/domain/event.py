@@ -90,23 +90,24 @@ def register_of(event: ScoreEvent) -> Register:
     """
     occurred = micros(event.occurred_at)
     graded = occurred if event.graded_at is event.occurred_at else micros(event.graded_at)
-    event_id = event.event_id
-    if event.attempt is not None:
-        name = f"a:{event.attempt}"
-    elif event_id is not None:
-        name = f"e:{event_id}"
+    event_id, attempt, score = event.event_id, event.attempt, event.score
+    if attempt is not None:
+        key, check = _numbered(event.source, event.item_id, attempt)
     else:
-        name = f"t:{occurred}"
-    key, check = _named(event.source, event.item_id, name)
-    score = event.score
+        name = f"t:{occurred}" if event_id is None else f"e:{event_id}"
+        key, check = _named(event.source, event.item_id, name)
     content = _CONTENT.pack(1, score is not None, score or 0.0, event.kind, event.max_score, occurred)
     digest = hashlib.blake2b(content, digest_size=16).digest()
     return Register(key, check, event_id or "", REVISION_OF_NORMALISER, digest, occurred, graded)
 
 
 @functools.lru_cache(1 << 14)
-def _named(source: str, item_id: str, name: str) -> tuple[int, int]:
+def _numbered(source: str, item_id: str, attempt: int) -> tuple[int, int]:
     """A whole class takes the first attempt of one item: one hash for all of them."""
+    return _named(source, item_id, f"a:{attempt}")
+
+
+def _named(source: str, item_id: str, name: str) -> tuple[int, int]:
     parts = length_prefixed(source.encode(), item_id.encode(), name.encode())
     key, check = _HALVES.unpack(hashlib.blake2b(parts, digest_size=16).digest())
     return key, check

@@ -31,8 +31,23 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_page_is_what_the_results_say() -> None:
-    assert report.stale(report.PAGE, FOLDER) == [], f"run: {report.AGAIN}"
+@pytest.mark.parametrize("shown", report.ALL, ids=lambda page: page.name)
+def test_the_page_is_what_the_results_say(shown: Path) -> None:
+    assert report.stale(shown, FOLDER) == [], f"run: {report.AGAIN}"
+
+
+@pytest.mark.parametrize(("name", "suite", "pictures"), [("growth", "growth", 3), ("scale", "scale", 3)])
+def test_a_plan_is_made_of_its_suites_result(name: str, suite: str, pictures: int, tmp_path: Path) -> None:
+    page = tmp_path / f"{name}.md"
+    page.write_text((ROOT / "docs" / f"{name}.md").read_text())
+    results = tmp_path / "results"
+    # nothing is known: no table, no picture
+    report.make(page, results)
+    assert f"make bench-{suite}" in page.read_text()
+    write(kept(suite), results)
+    made = report.make(page, results)
+    assert len([path for path in made if path.suffix == ".png"]) == pictures
+    assert report.stale(page, results) == []
 
 
 def test_a_page_is_made_once_and_then_stays(page: Path, tmp_path: Path) -> None:

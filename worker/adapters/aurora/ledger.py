@@ -7,7 +7,7 @@ restored database can never meet references of its lost future.
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -17,10 +17,10 @@ import msgspec
 from worker.adapters.aurora.connection import Connection, Session
 from worker.adapters.aurora.outcomes import NOTHING_MERGED, Merged, Outcomes, Place
 from worker.adapters.aurora.references import Kin, References
+from worker.adapters.aurora.staging import staged
 from worker.adapters.aurora.statements import statements
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable
-from worker.domain.event import micros
 from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
 from worker.domain.window import NOTHING, Placed, Version
@@ -43,13 +43,6 @@ ERASE_LOCK = 0x65647501
 SWEEP_LOCK = 0x65647502
 
 _SURVIVOR = struct.Struct(">qqi")
-STAGE_TYPES = (
-    *("int4", "int4", "int4", "int8", "int8", "float8", "float8"),
-    # a timestamptz as its microseconds since 2000: dumped from a datetime it costs ten times as much
-    *("int8", "int8"),
-    *("int2", "int2", "bytea", "text", "text", "text"),
-)
-_MILLENNIUM = micros(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 class AuroraLedger:
@@ -236,14 +229,14 @@ class AuroraLedger:
         if not batch.events:
             return NOTHING_MERGED
         with connection.cursor() as cursor, cursor.copy(self._sql["stage"]) as copy:
-            copy.set_types(STAGE_TYPES)
-            for order, (state, delivered) in enumerate(zip(batch.at, batch.events, strict=True)):
-                copy.write_row(staged(order, places[state], delivered))
+            copy.write(staged(batch, places))
         return Merged(*(column or () for column in self._one(connection, "merge")))
 
     def _bury(
         self, connection: Connection, source: Source, letters: Sequence[tuple[DeadLetter, bytes]]
     ) -> None:
+        if not letters:
+            return
         with connection.cursor() as cursor:
             cursor.executemany(
                 self._sql["bury"],
@@ -272,27 +265,6 @@ def _under_canonical_keys(batch: Batch, aliases: Mapping[UUID, UUID]) -> Batch:
         return msgspec.structs.replace(delivered, event=event)
 
     return batch.of([renamed(delivered) for delivered in batch.events])
-
-
-def staged(order: int, place: Place, delivered: Delivered) -> tuple[Any, ...]:
-    """The row of one event in the staging table, in the types of `STAGE_TYPES`."""
-    event, register = delivered.event, delivered.register
-    return (
-        order,
-        *place,
-        register.key,
-        register.check,
-        event.score,
-        event.max_score,
-        register.occurred - _MILLENNIUM,
-        register.graded - _MILLENNIUM,
-        event.kind,
-        register.rev,
-        register.digest,
-        register.event_key,
-        event.item_id,
-        event.source,
-    )
 
 
 def _progress(row: Sequence[Any]) -> Progress:

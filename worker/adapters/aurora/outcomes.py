@@ -1,6 +1,7 @@
 """What one ledger transaction did: an outcome for every event, a version for every touched state."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from worker.domain import envelope
@@ -9,7 +10,7 @@ from worker.domain.errors import Reason
 from worker.domain.event import Kind, order_of, ratio_micros
 from worker.domain.position import Position
 from worker.domain.window import Placed, Version
-from worker.ports import Batch, DeadLetter, Touched
+from worker.ports import Batch, DeadLetter, Delivered, Touched
 
 Place = tuple[int, int]
 """The references of a state: course, student."""
@@ -54,36 +55,45 @@ class Outcomes:
         self.unchanged: list[int] = self._read(merged)
 
     def _read(self, merged: Merged) -> list[int]:
-        """Count the winners; returns the ordinals of the events that changed nothing."""
+        """Count the winners; returns the ordinals of the events that changed nothing.
+
+        Nearly every state has as many attempts merged as the batch has events of it, each of them new: all
+        its events have won then, and nobody has to find out which.
+        """
+        at, events = self._batch.at, self._batch.events
+        states = [*map(self._numbers.__getitem__, zip(merged.courses, merged.students, strict=True))]
+        merged_of = Counter(states)
+        mixed = {state for state, revision in zip(states, merged.revisions, strict=True) if revision}
+        mixed.update(state for state, count in Counter(at).items() if merged_of[state] != count)
         inserts: list[list[Placed] | None] = [[] if bumped else None for bumped in self._bumped]
-        winners, losers = self._winners()
-        numbers, events = self._numbers, self._batch.events
-        revised = 0
-        places = zip(merged.courses, merged.students, strict=True)
-        for place, key, revision in zip(places, merged.attempt_keys, merged.revisions, strict=True):
-            state = numbers[place]
-            delivered = events[winners.pop((state, key))]
-            event = delivered.event
-            if revision or event.kind is not Kind.SCORED:
-                revised += bool(revision)
-                inserts[state] = None
-                continue
-            held = inserts[state]
-            if held is not None:
-                ratio = ratio_micros(event.score, event.max_score)
-                held.append((delivered.register.occurred, key, ratio))
+        doubtful: list[int] = []
+        for order, (state, delivered) in enumerate(zip(at, events, strict=True)):
+            if state in mixed:
+                doubtful.append(order)
+            else:
+                _insert(inserts, state, delivered)
+        winners, losers = self._winners(doubtful)
+        for state, key, revision in zip(states, merged.attempt_keys, merged.revisions, strict=True):
+            if state in mixed:
+                winner = events[winners.pop((state, key))]
+                if revision:
+                    inserts[state] = None
+                else:
+                    _insert(inserts, state, winner)
         self._inserts = inserts
+        revised = len(merged.revisions) - [*merged.revisions].count(0)
         self._counts[Outcome.REVISED] = revised
         self._counts[Outcome.APPLIED] = len(merged.revisions) - revised
-        return sorted({*winners.values(), *losers})
+        return sorted([*winners.values(), *losers])
 
-    def _winners(self) -> tuple[dict[tuple[int, int], int], list[int]]:
-        """Per attempt of the batch the ordinal of its last writer; and those of the others."""
-        events = self._batch.events
+    def _winners(self, orders: Iterable[int]) -> tuple[dict[tuple[int, int], int], list[int]]:
+        """Per attempt of these events the ordinal of its last writer; and those of the others."""
+        at, events = self._batch.at, self._batch.events
         winners: dict[tuple[int, int], int] = {}
         losers: list[int] = []
-        for order, (state, delivered) in enumerate(zip(self._batch.at, events, strict=True)):
-            attempt = (state, delivered.register.key)
+        for order in orders:
+            delivered = events[order]
+            attempt = (at[order], delivered.register.key)
             best = winners.setdefault(attempt, order)
             if best != order:
                 other = events[best]
@@ -132,3 +142,16 @@ class Outcomes:
 
     def touched(self) -> list[Touched]:
         return [*map(Touched, self._batch.keys, self._versions, self._bumped, self._inserts)]
+
+
+def _insert(inserts: list[list[Placed] | None], state: int, delivered: Delivered) -> None:
+    """Note an attempt to fold into its state; a void asks for a rebuild."""
+    held = inserts[state]
+    if held is None:
+        return
+    event = delivered.event
+    if event.kind is not Kind.SCORED:
+        inserts[state] = None
+        return
+    register = delivered.register
+    held.append((register.occurred, register.key, ratio_micros(event.score, event.max_score)))

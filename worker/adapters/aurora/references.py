@@ -6,7 +6,7 @@ it as long as no student was given another pseudonym in between, and the ledger 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from worker.adapters.aurora.connection import Connection
@@ -60,13 +60,10 @@ class References:
         """Make the batch's students and courses known; the canonical keys of those known under another."""
         keys = batch.keys
         found = self._students(connection, keys)
-        if not all(found.refs):
-            self._admit(
-                connection,
-                batch,
-                {key.student_key for key, ref in zip(keys, found.refs, strict=True) if not ref},
-            )
-            found = self._students(connection, keys)
+        strangers = {key.student_key for key, ref in zip(keys, found.refs, strict=True) if not ref}
+        if strangers:
+            self._admit(connection, batch, strangers)
+            found = self._with(connection, found, keys, list(strangers))
         ids = {key.course_id for key in keys}
         courses = self._courses(connection, ids)
         if len(courses) < len(ids):
@@ -104,16 +101,33 @@ class References:
     def _students(self, connection: Connection, keys: Sequence[StateKey]) -> _Found:
         return self._look_up(connection, [key.student_key for key in keys])
 
+    def _with(
+        self, connection: Connection, found: _Found, keys: Sequence[StateKey], admitted: Sequence[UUID]
+    ) -> _Found:
+        """What was found before, and those that have become known since."""
+        more = self._look_up(connection, admitted)
+        refs = dict(zip(admitted, more.refs, strict=True))
+        everybody = zip(keys, found.refs, strict=True)
+        return _Found(
+            [ref or refs[key.student_key] for key, ref in everybody],
+            {**found.canonical, **more.canonical},
+            found.rekeyings,
+        )
+
     def _look_up(self, connection: Connection, asked: Sequence[UUID]) -> _Found:
-        array = {"keys": _array(f"{key.int:032x}" for key in asked)}
-        rows = connection.execute(self._sql["known_students"], array, binary=True).fetchall()
-        ords, found, canonical, rekeyings = rows[0]
+        ((ords, found, rekeyed, rekeyings),) = self._rows(connection, "known_students", asked)
         refs, others = [0] * len(asked), dict[UUID, UUID]()
-        for at, ref, other in zip(ords or (), found or (), canonical or (), strict=True):
+        for at, ref in zip(ords or (), found or (), strict=True):
             refs[at - 1] = ref
-            if other is not None:
-                others[asked[at - 1]] = other
+        if rekeyed:
+            for at, ref, canonical in self._rows(connection, "known_aliases", asked):
+                refs[at - 1] = ref
+                others[asked[at - 1]] = canonical
         return _Found(refs, others, rekeyings)
+
+    def _rows(self, connection: Connection, name: str, keys: Sequence[UUID]) -> list[Any]:
+        parameters = {"keys": _array(f"{key.int:032x}" for key in keys)}
+        return connection.execute(self._sql[name], parameters, binary=True).fetchall()
 
     def _courses(self, connection: Connection, ids: Collection[str]) -> dict[str, int]:
         rows = connection.execute(self._sql["known_courses"], {"ids": list(ids)}, binary=True).fetchall()
