@@ -46,7 +46,8 @@ def test_a_part_that_does_its_work_twice_is_told(part: Probe) -> None:
 
     doubled = part._replace(step=twice, fresh=lambda: (part.fresh(), part.fresh()))
     once = min(measure(part, rounds=2) for _ in range(2))
-    (found,) = compare([doubled], before(**{part.name: once.value}), lambda one: measure(one, rounds=2))
+    now = before(None, **{part.name: once.value})
+    (found,) = compare([doubled], now, lambda one: measure(one, rounds=2))
     assert not found.good
 
 
