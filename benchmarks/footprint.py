@@ -129,7 +129,8 @@ class _Watch:
             late = max(late, self._load.late_seconds)
             if now - told >= _TELL_SECONDS:
                 told = now
-                say(f"{(end - now) / 60:.1f} min left: {self._load.rate:,.0f} events/s, {_told(memory.a_task)}")
+                size = _told(memory.a_task)
+                say(f"{(end - now) / 60:.1f} min left: {self._load.rate:,.0f} events/s, {size}")
             threading.Event().wait(min(1.0, end - now))
         at_end = _by_kind(task)
         memory.stop()

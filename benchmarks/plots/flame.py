@@ -35,14 +35,16 @@ class Box(NamedTuple):
 
 def of_an_event(figures: Found, _result: Result) -> Plot:
     root = figures["flame_graph"]
-    boxes = list(_boxes(root, 0.0, 0))
+    boxes = [*_boxes(root, 0.0, 0)]
     modules = list(figures["cpu_us_by_module"].items())[:6]
     largest = ", ".join(f"{name} {number(us)}" for name, us in modules)
     each = figures["cpu_us_per_event"]["shard process"]
     whole = f"an event's {number(each)} µs of CPU in the shard process"
     told = f"Flame graph of {whole}; most of it in {largest}"
     rows = 1 + max(box.level for box in boxes)
-    return Plot("hotpath", told, {"us": each, "boxes": boxes}, 0.75 + _ROW_INCHES * rows, _draw)
+    return Plot(
+        "hotpath", told, {"us": each, "boxes": [list(box) for box in boxes]}, 0.75 + _ROW_INCHES * rows, _draw
+    )
 
 
 def _boxes(node: Found, left: float, level: int) -> Iterator[Box]:
