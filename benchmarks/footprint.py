@@ -129,7 +129,8 @@ class _Watch:
             late = max(late, self._load.late_seconds)
             if now - told >= _TELL_SECONDS:
                 told = now
-                say(f"{(end - now) / 60:.1f} min left: {self._load.rate:,.0f} events/s, {memory.a_task}")
+                size = _told(memory.a_task)
+                say(f"{(end - now) / 60:.1f} min left: {self._load.rate:,.0f} events/s, {size}")
             threading.Event().wait(min(1.0, end - now))
         at_end = _by_kind(task)
         memory.stop()
@@ -152,6 +153,10 @@ class _Watch:
             events=self._load.sent,
             closes=position(self._edges.ledger).accounting.closes,
         )
+
+
+def _told(trend: Trend | None) -> str:
+    return "the first minute is not counted" if trend is None else f"{_mb(trend.last):,.0f} MB"
 
 
 def _by_kind(task: Task) -> dict[str, dict[str, float]]:

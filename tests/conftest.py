@@ -76,11 +76,29 @@ def minutes(count: float) -> timedelta:
     return timedelta(minutes=count)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The end-to-end tests begin each worker's part of the list: they mostly wait, and are no tail then."""
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("e2e")]
+    others = [item for item in items if not item.get_closest_marker("e2e")]
+    ordered: list[pytest.Item] = []
+    for number in range(workers):
+        begins = long[number::workers]
+        share = (len(items) - len(ordered)) // (workers - number) - len(begins)
+        ordered += begins + others[:share]
+        del others[:share]
+    items[:] = ordered + others
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """PostgreSQL, Valkey and the AWS emulator, started once."""
     running = Stack(tmp_path_factory.mktemp("stack"))
     with running:
+        # what no test does is to cut the power, and each of hundreds of databases is flushed when it is dropped
+        with psycopg.connect(running.endpoints.database_url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield running
     running.remove()
 

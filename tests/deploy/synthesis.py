@@ -1,11 +1,13 @@
 """Environments synthesized once a session, and questions to their templates."""
 
+import fcntl
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir
 from typing import Any
 
 from deploy.config import EnvConfig, Producer, dev, prod
@@ -125,12 +127,17 @@ def texts(value: Any) -> Iterator[str]:
 
 @cache
 def synthesis(name: str) -> Synthesis:
-    """An environment, synthesized at the first question."""
-    from deploy.app import build  # noqa: PLC0415 - the construct library, which test_config.py does without
-
+    """An environment, synthesized at the first question of all processes that share a run of tests."""
     config = ENVIRONMENTS[name]
-    folder = Path(mkdtemp(prefix="synthesis-"))
-    build(config, outdir=str(folder)).synth()
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"process-{os.getpid()}"
+    folder = Path(gettempdir()) / f"synthesis-{run}" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "done"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            _synthesize(config, folder)
+            done.touch()
     stack = f"EduAnalytics-{config.suffix}"
     template_file = folder / f"{stack}.template.json"
     return Synthesis(
@@ -140,3 +147,9 @@ def synthesis(name: str) -> Synthesis:
         json.loads((folder / "validation-report.json").read_text()),
         json.loads((folder / f"{stack}.metadata.json").read_text()),
     )
+
+
+def _synthesize(config: EnvConfig, folder: Path) -> None:
+    from deploy.app import build  # noqa: PLC0415 - the construct library, which test_config.py does without
+
+    build(config, outdir=str(folder)).synth()
