@@ -15,11 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from amazon_kclpy import kcl
-from psycopg import postgres
-from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import Format
 
-from worker.adapters.aurora.ledger import STAGE_TYPES, staged
+from worker.adapters.aurora.staging import staged
 from worker.adapters.memory import MemoryLedger, MemoryMetrics, MemoryProjection
 from worker.domain import envelope, score, window
 from worker.domain.event import ScoreEvent, micros, ratio_micros, register_of
@@ -147,13 +144,9 @@ def _keys(batch: Batch) -> object:
 
 
 def _stage(delivered: Sequence[Delivered]) -> None:
-    """The rows and their bytes, as psycopg makes them for COPY."""
-    transformer = Transformer()
-    types = [postgres.types[name].oid for name in STAGE_TYPES]
-    formats = [PyFormat.BINARY] * len(types)
-    transformer.set_dumper_types(types, Format.BINARY)
-    for order, one in enumerate(delivered):
-        transformer.dump_sequence(staged(order, (1, order), one), formats)
+    """The bytes that PostgreSQL is sent; which states the rows are of is not looked for here."""
+    batch = Batch(_SOURCE, Position(1), delivered)
+    staged(batch, [(1, number) for number in range(len(batch.keys))])
 
 
 def _projected(delivered: Sequence[Delivered]) -> tuple[list[Touched], Loaded]:

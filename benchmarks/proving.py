@@ -65,7 +65,7 @@ def prove(edges: Edges, room: Classroom, sample: int, seed: int = 1) -> Proven:
                 continue
             expected = room.standing(student)
             attempts += len(expected)
-            found = {(one.key, one.occurred, one.ratio) for one in state.attempts}
+            found = {(key, occurred, ratio) for occurred, key, ratio in state.attempts}
             right += found == expected and len(found) == len(state.attempts)
             shown += seen == state_value(state)
     return Proven(

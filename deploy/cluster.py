@@ -111,6 +111,7 @@ class Cluster(Construct):
         serves: bool,
         reads: Sequence[secretsmanager.ISecret],
         seals: bool = False,
+        opens: bool = False,
     ) -> ecs.FargateTaskDefinition:
         """A task definition with roles of its own.
 
@@ -124,6 +125,7 @@ class Cluster(Construct):
             serves: it goes on until it is stopped and answers on 8080; migrations run before it starts.
             reads: the secrets that it reads, at each connect.
             seals: it writes dead letters, each under a data key of ours.
+            opens: it reads them.
         """
         definition = ecs.FargateTaskDefinition(
             scope,
@@ -167,7 +169,7 @@ class Cluster(Construct):
             main.add_container_dependencies(
                 ecs.ContainerDependency(container=first, condition=ecs.ContainerDependencyCondition.SUCCESS)
             )
-        self._allow(definition, reads, seals=seals)
+        self._allow(definition, reads, seals=seals, opens=opens)
         return definition
 
     def _database_secret(self, serves: bool) -> secretsmanager.ISecret:
@@ -187,7 +189,12 @@ class Cluster(Construct):
         }
 
     def _allow(
-        self, definition: ecs.FargateTaskDefinition, reads: Sequence[secretsmanager.ISecret], *, seals: bool
+        self,
+        definition: ecs.FargateTaskDefinition,
+        reads: Sequence[secretsmanager.ISecret],
+        *,
+        seals: bool,
+        opens: bool,
     ) -> None:
         role = definition.task_role
         if not isinstance(role, iam.Role):
@@ -195,14 +202,11 @@ class Cluster(Construct):
         stores = self._stores
         if reads:
             stores.secrets.allow_reading(role, *reads)
-            role.add_to_policy(
-                iam.PolicyStatement(
-                    sid="UseKey",
-                    # AWS opens secrets, records and tables in the caller's name
-                    actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if seals else [])],
-                    resources=[self._security.key.key_arn],
-                )
-            )
+            self._security.let_services_use_it(role, "OpenSecrets", ["kms:Decrypt"], "secretsmanager")
+        if seals:
+            self._security.let_seal_letters(role)
+        if opens:
+            self._security.let_open_letters(role)
         stores.files.allow_mounting(role)
         acknowledge(
             definition,

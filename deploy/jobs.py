@@ -26,6 +26,7 @@ class Job:
         projection: it reads or writes Redis.
         identity: it makes pseudonyms or opens seals.
         seals: it writes dead letters.
+        opens: it reads them.
         produces: it writes to the stream.
         looks: it asks how stream and KCL tables are.
         replays: it reads the stream's past.
@@ -36,6 +37,7 @@ class Job:
     projection: bool = False
     identity: bool = False
     seals: bool = False
+    opens: bool = False
     produces: bool = False
     looks: bool = False
     replays: bool = False
@@ -56,9 +58,9 @@ JOBS: Mapping[str, Job] = {
     "replay": _script("replay", projection=True, identity=True, seals=True, replays=True),
     # straight into the stores, or `--via-stream`
     "backfill": _script("backfill", projection=True, identity=True, seals=True, produces=True),
-    "redrive": _script("redrive", projection=True, identity=True, seals=True),
+    "redrive": _script("redrive", projection=True, identity=True, seals=True, opens=True),
     "retention": _script("retention", projection=True, identity=True),
-    "erase": _script("erase", projection=True, identity=True),
+    "erase": _script("erase", projection=True, identity=True, opens=True),
     "export": _script("export", projection=True, identity=True),
     "epoch": _script("epoch", projection=True, follows=True),
     "rekey": _script("rekey", projection=True, identity=True),
@@ -92,6 +94,7 @@ class Jobs(Construct):
                     *([stores.secrets.identity_keys] if job.identity else []),
                 ],
                 seals=job.seals,
+                opens=job.opens,
             )
             if isinstance(task.task_role, iam.Role):
                 if job.produces:

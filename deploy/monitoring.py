@@ -19,7 +19,8 @@ from deploy.api import Api
 from deploy.cluster import Stores
 from deploy.config import EnvConfig
 from deploy.gateway import Gateway
-from deploy.product import counted, worst
+from deploy.nightly import RETENTION
+from deploy.product import counted, done, worst
 from deploy.rotation import Rotation
 from deploy.security import Security
 from deploy.worker import Worker, iterator_age
@@ -27,6 +28,8 @@ from deploy.worker import Worker, iterator_age
 _MINUTE = Duration.minutes(1)
 _MORE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
 _WIDTH, _IN_A_ROW = 8, 3
+# from the end of one night's run to that of the next, which may take four hours longer
+_NIGHT_AND_MORE = 28
 _LESS = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
 
 
@@ -65,6 +68,7 @@ class Monitoring(Construct):
         self._edge_alarms()
         self._store_alarms()
         self._rotation_alarms()
+        self._nightly_alarms()
         self._students_see_stale_scores()
         self._dashboard()
 
@@ -288,6 +292,21 @@ class Monitoring(Construct):
                 periods=1,
                 of=1,
             )
+
+    def _nightly_alarms(self) -> None:
+        """A run that failed, was killed or was never started tells of itself by one sign: none was done."""
+        self._alarm(
+            "RetentionMissed",
+            done(self._config, RETENTION),
+            threshold=1,
+            comparison=_LESS,
+            runbook="What has expired is still there",
+            says=f"Nothing was dropped for {_NIGHT_AND_MORE} hours: retention failed or did not run.",
+            # hours without a word count as hours in which it was not done
+            periods=_NIGHT_AND_MORE,
+            of=_NIGHT_AND_MORE,
+            missing=cloudwatch.TreatMissingData.BREACHING,
+        )
 
     def _students_see_stale_scores(self) -> None:
         composite = cloudwatch.CompositeAlarm(

@@ -5,6 +5,7 @@ of the cluster.
 """
 
 import json
+from typing import Final
 
 from aws_cdk import Stack
 from aws_cdk import aws_ecs as ecs
@@ -17,7 +18,7 @@ from deploy.config import EnvConfig
 from deploy.jobs import JOBS, Jobs
 from deploy.network import Network
 
-RETENTION = "retention"
+RETENTION: Final = "retention"
 
 
 class Nightly(Construct):

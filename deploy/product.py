@@ -1,7 +1,8 @@
 """The product's own figures, which worker and api write into their logs in CloudWatch's embedded format.
 
 Names are the product's; a test holds both sides together, since neither imports the other. Each task tells
-its share of a minute: counts are added up, and of what is not a count the worst task's is shown.
+its share of a minute: counts are added up, and of what is not a count the worst task's is shown. What runs
+every night tells at its end whether it has done all it should.
 """
 
 from typing import Literal
@@ -11,7 +12,9 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 
 from deploy.config import EnvConfig
 
-Service = Literal["worker", "api"]
+Service = Literal["worker", "api", "retention"]
+
+_MINUTE = Duration.minutes(1)
 
 
 def counted(config: EnvConfig, service: Service, *names: str) -> list[cloudwatch.IMetric]:
@@ -24,11 +27,18 @@ def worst(config: EnvConfig, service: Service, *names: str) -> list[cloudwatch.I
     return [_metric(config, service, name, "Maximum") for name in names]
 
 
-def _metric(config: EnvConfig, service: Service, name: str, statistic: str) -> cloudwatch.Metric:
+def done(config: EnvConfig, job: Service) -> cloudwatch.IMetric:
+    """Whether a run of a job was done in an hour: 1, or 0 where one failed; nothing where none ended."""
+    return _metric(config, job, "Done", "Maximum", Duration.hours(1))
+
+
+def _metric(
+    config: EnvConfig, service: Service, name: str, statistic: str, period: Duration = _MINUTE
+) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=config.application_name,
         metric_name=name,
         dimensions_map={"service": service},
         statistic=statistic,
-        period=Duration.minutes(1),
+        period=period,
     )

@@ -104,12 +104,13 @@ class Rotation(Construct):
                 resources=[secret.secret_arn],
             )
         )
-        role.add_to_policy(
-            iam.PolicyStatement(
-                sid="UseKey",
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=[self._security.key.key_arn],
-            )
+        self._security.let_services_use_it(
+            role,
+            "UseKey",
+            ["kms:Decrypt", "kms:GenerateDataKey"],
+            "secretsmanager",
+            # which opens the function's variables
+            "lambda",
         )
         role.add_to_policy(
             iam.PolicyStatement(sid="EnterNetwork", actions=_NETWORK_INTERFACES, resources=["*"])

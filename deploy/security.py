@@ -4,6 +4,8 @@ The brief asks for one key over streams, stores, secrets and logs. A log group w
 retention of its own, would be an easy slip: every construct gets its log groups here.
 """
 
+from collections.abc import Mapping, Sequence
+
 from aws_cdk import (
     ArnFormat,
     Duration,
@@ -40,6 +42,11 @@ _RETENTION = {
     545: logs.RetentionDays.EIGHTEEN_MONTHS,
     731: logs.RetentionDays.TWO_YEARS,
 }
+
+
+LETTERS = {"purpose": "dead-letters"}
+"""The encryption context that the product names when it seals or opens a dead letter."""
+_OF_LETTERS = {f"kms:EncryptionContext:{name}": value for name, value in LETTERS.items()}
 
 
 class Security(Construct):
@@ -80,6 +87,34 @@ class Security(Construct):
         # the key's policy is a part of the key, so CloudFormation would not wait for it by itself
         group.node.add_dependency(self.key)
         return group
+
+    def let_services_use_it(self, role: iam.Role, sid: str, actions: Sequence[str], *services: str) -> None:
+        """Let AWS use the key in a role's name, for what the role asks of these services.
+
+        The role itself can then open nothing with the key: dead letters lie under the same one.
+        """
+        through = [f"{service}.{self._config.region}.amazonaws.com" for service in services]
+        self._let_use_it(role, sid, actions, {"kms:ViaService": through})
+
+    def let_seal_letters(self, role: iam.Role) -> None:
+        """Let a role make data keys for dead letters; that opens none."""
+        self._let_use_it(role, "SealLetters", ["kms:GenerateDataKey"], _OF_LETTERS)
+
+    def let_open_letters(self, role: iam.Role) -> None:
+        """Let a role open dead letters, and nothing else that the key has encrypted."""
+        self._let_use_it(role, "OpenLetters", ["kms:Decrypt"], _OF_LETTERS)
+
+    def _let_use_it(
+        self, role: iam.Role, sid: str, actions: Sequence[str], where: Mapping[str, object]
+    ) -> None:
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid=sid,
+                actions=list(actions),
+                resources=[self.key.key_arn],
+                conditions={"StringEquals": dict(where)},
+            )
+        )
 
     def _let_logs_use_it(self) -> None:
         # LogGroup(encryption_key=...) does not do this

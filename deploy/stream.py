@@ -71,13 +71,7 @@ class Stream(Construct):
 
     def allow_consuming(self, role: iam.Role) -> None:
         """What KCL and the supervisor call; no CreateTable, no UpdateTable."""
-        role.add_to_policy(
-            iam.PolicyStatement(
-                sid="ReadStream",
-                actions=_READ,
-                resources=[self.stream.stream_arn],
-            )
-        )
+        self._allow_reading(role)
         calls = {"ShareLeases": _LEASES, "ElectLeader": _LEADER, "ReportWork": _REPORTS}
         for table, (sid, actions) in zip(self.tables, calls.items(), strict=True):
             role.add_to_policy(
@@ -94,6 +88,7 @@ class Stream(Construct):
                 resources=[f"{self.leases.table_arn}/index/{LEASE_INDEX}"],
             )
         )
+        self._security.let_services_use_it(role, "OpenTables", ["kms:Decrypt"], "dynamodb")
         role.add_to_policy(
             iam.PolicyStatement(
                 sid="ConsumerMetrics",
@@ -119,14 +114,7 @@ class Stream(Construct):
                 resources=[self.stream.stream_arn],
             )
         )
-        role.add_to_policy(
-            iam.PolicyStatement(
-                sid="EncryptRecords",
-                # Kinesis asks for a data key in the caller's name
-                actions=["kms:GenerateDataKey"],
-                resources=[self._security.key.key_arn],
-            )
-        )
+        self._security.let_services_use_it(role, "EncryptRecords", ["kms:GenerateDataKey"], "kinesis")
 
     def allow_looking(self, role: iam.Role) -> None:
         """What tells whether stream and tables are there."""
@@ -145,13 +133,7 @@ class Stream(Construct):
 
     def allow_replaying(self, role: iam.Role) -> None:
         """What reads the stream's past beside the live readers, whose leases it never touches."""
-        role.add_to_policy(
-            iam.PolicyStatement(
-                sid="ReadStream",
-                actions=_READ,
-                resources=[self.stream.stream_arn],
-            )
-        )
+        self._allow_reading(role)
 
     def allow_naming(self, role: iam.Role) -> None:
         """What tells this stream from an earlier one of its name, as the ledger's sources do."""
@@ -170,6 +152,13 @@ class Stream(Construct):
                 sid="LookAtLeases", actions=["dynamodb:Scan"], resources=[self.leases.table_arn]
             )
         )
+        self._security.let_services_use_it(role, "OpenTables", ["kms:Decrypt"], "dynamodb")
+
+    def _allow_reading(self, role: iam.Role) -> None:
+        role.add_to_policy(
+            iam.PolicyStatement(sid="ReadStream", actions=_READ, resources=[self.stream.stream_arn])
+        )
+        self._security.let_services_use_it(role, "OpenRecords", ["kms:Decrypt"], "kinesis")
 
     def _table(self, construct_id: str, name: str, *, key: str) -> dynamodb.Table:
         return dynamodb.Table(

@@ -15,19 +15,21 @@ from typing import NamedTuple
 
 from scripts.backfilling.inputs import LANES, Input, Reading, find, inspect
 from scripts.backfilling.lanes import Stopped, pause_of
+from scripts.backfilling.looking import Looking
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Edge, decode
-from scripts.backfilling.ways import File, Nowhere, OverStream, Straight, Way
+from scripts.backfilling.ways import File, OverStream, Straight, Way
 from scripts.frame.script import Run, Script, WrongArguments, execute
 from scripts.jobs.closing import close_earlier_jobs
-from scripts.jobs.patience import Tally
+from scripts.jobs.tally import Tally
 from worker import wiring, wiring_jobs
 from worker.domain.identity import Identity
 from worker.local.columns import ColumnsError
 from worker.local.event_files import read_events
 from worker.settings import Settings
 from worker.stream.decoding import Decoder, Limits
+from worker.stream.difference import Difference
 from worker.stream.retrying import Backoff
 
 _STUDENTS = 1 << 17
@@ -102,11 +104,13 @@ def work(run: Run, given: argparse.Namespace) -> None:
     realm = given.realm or settings.realm
     reading = Reading(given.columns, realm, identity.current, "stream" if given.via_stream else "ledger")
     run.show.say(f"looking at {len(paths):,} file{'s' if len(paths) > 1 else ''}")
-    inspected = _inspected(paths, given.columns)
+    inspected = _inspected(run, paths, given.columns)
     inputs = list({found.sha256: found for found in inspected}.values())
     manifest = Manifest(given.manifest or given.report.parent / _MANIFEST, keeps=not run.dry_run)
     with _way(run, given, settings, identity, manifest) as way:
         entries = _taken(run, _Plan(inputs, reading, identity, manifest, given.rejects), way)
+        if isinstance(way, Looking):
+            way.conclude()
         _report(run, entries, straight=isinstance(way, Straight))
 
 
@@ -141,7 +145,7 @@ def _taken(run: Run, plan: _Plan, way: Way) -> list[Entry]:
     return entries
 
 
-def _inspected(paths: Sequence[Path], columns: str) -> list[Input]:
+def _inspected(run: Run, paths: Sequence[Path], columns: str) -> list[Input]:
     for path in paths:
         try:
             read_events(path, columns)
@@ -149,7 +153,13 @@ def _inspected(paths: Sequence[Path], columns: str) -> list[Input]:
             raise WrongArguments(f"{path}: {error}\nsay it with --columns") from None
         except EOFError as error:
             raise OSError(f"{path} is cut short: {error}") from None
-    return [inspect(path) for path in paths]
+    found: list[Input] = []
+    with run.show.progress("bytes", None) as advance:
+        for path in paths:
+            if run.stopping.asked:
+                raise KeyboardInterrupt
+            found.append(inspect(path, advance))
+    return found
 
 
 @contextmanager
@@ -158,9 +168,10 @@ def _way(
 ) -> Iterator[Way]:
     with ExitStack() as held:
         if given.via_stream and run.dry_run:
-            yield Nowhere(None, run.stopping)
+            yield Looking(run, None, None)
         elif run.dry_run:
-            yield Nowhere(held.enter_context(closing(wiring.ledger(settings))), run.stopping)
+            registers = held.enter_context(closing(wiring_jobs.registers(settings)))
+            yield Looking(run, held.enter_context(closing(wiring.ledger(settings))), Difference(registers))
         elif given.via_stream:
             producer, delays = wiring.producer(settings), Backoff().delays(random.Random())
             yield OverStream(producer, given.rate, manifest, run.stopping, delays)

@@ -200,7 +200,6 @@ SCRIPT = Script(
     ),
     arguments=_arguments,
     work=_work,
-    can_dry_run=False,
 )
 
 if __name__ == "__main__":

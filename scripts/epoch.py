@@ -7,10 +7,11 @@ front of every key; a new one leaves them behind, and then they are removed.
 
 import argparse
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from scripts.frame.patience import patiently
 from scripts.frame.script import Refused, Run, Script, WrongArguments, execute
+from scripts.jobs.moments import moment, written
 from worker import wiring, wiring_jobs
 from worker.domain.position import Position
 from worker.ports import Source
@@ -30,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restored-to",
-        type=datetime.fromisoformat,
+        type=moment,
         required=True,
-        metavar="TIME",
-        help="the moment PostgreSQL was restored to, with its offset; names this restore",
+        metavar="MOMENT",
+        help="what PostgreSQL was restored to; names this restore",
     )
     parser.add_argument("--by", help="who does it; kept with the epoch")
     parser.add_argument(
@@ -46,8 +47,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _work(run: Run, arguments: argparse.Namespace) -> None:
     restored_to: datetime = arguments.restored_to
-    if restored_to.tzinfo is None or restored_to > wiring.now():
-        msg = "--restored-to is a moment of the past with its offset, such as 2026-03-02T09:30:00Z"
+    if restored_to > wiring.now():
+        msg = "--restored-to is a moment of the past"
         raise WrongArguments(msg)
     if not run.dry_run and not arguments.by:
         msg = "say --by whom; it is kept"
@@ -60,7 +61,9 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
         epoch = _epoch(run, parts, restored_to, arguments.by)
         if arguments.accept_checkpoints and not run.stopping.asked:
             _accept(run, parts)
-        if not run.dry_run and not run.stopping.asked:
+        if run.stopping.asked:
+            return
+        if not run.dry_run:
             _drop(run, parts, epoch)
         _say_what_next(run, restored_to, accepted=arguments.accept_checkpoints)
     finally:
@@ -103,16 +106,15 @@ def _epoch(run: Run, parts: Restart, restored_to: datetime, by: str) -> int:
     begun = patiently(run, lambda: parts.epochs.raised_for(restored_to))
     if begun is not None:
         run.show.say(f"epoch {begun} was begun for this restore already; finishing what is left")
-        run.report.figure("epoch", begun)
-        return begun
     with run.show.progress("keys", None) as advance:
         counts = patiently(run, lambda: parts.past.count(advance))
     present = patiently(run, parts.epochs.present)
-    epoch = max(present, *counts, 0) + 1
+    epoch = max(present, *counts, 0) + 1 if begun is None else begun
     run.report.figure("epoch before", present)
     run.report.figure("epoch", epoch)
-    run.report.figure("keys of other epochs in Redis", sum(counts.values()))
-    if not run.dry_run:
+    others = sum(count for one, count in counts.items() if one != epoch)
+    run.report.figure("keys of other epochs in Redis", others)
+    if begun is None and not run.dry_run:
         patiently(run, lambda: parts.epochs.begin(epoch, restored_to, by))
     return epoch
 
@@ -125,9 +127,8 @@ def _accept(run: Run, parts: Restart) -> None:
             source = f"{parts.prefix()}:{lease.shard}"
             checkpoints[source] = Position(int(lease.checkpoint), _LAST_SUB)
     run.report.figure("checkpoints of open shards", len(checkpoints))
-    if run.dry_run:
-        return
-    moved = patiently(run, lambda: parts.epochs.accept(checkpoints))
+    move = parts.epochs.behind if run.dry_run else parts.epochs.accept
+    moved = patiently(run, lambda: move(checkpoints))
     run.report.figure("sources with a gap to replay", len(moved))
     gaps = [
         {"source": source, "ledger": str(position), "checkpoint": str(checkpoints[source])}
@@ -146,8 +147,7 @@ def _drop(run: Run, parts: Restart, epoch: int) -> None:
 
 
 def _say_what_next(run: Run, restored_to: datetime, *, accepted: bool) -> None:
-    since = f"{(restored_to - _MARGIN).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    until = f"{wiring.now():%Y-%m-%dT%H:%M:%SZ}"
+    since, until = written(restored_to - _MARGIN), written(wiring.now())
     run.show.say("next:")
     if not accepted:
         run.show.say("  python -m scripts.epoch ... --accept-checkpoints    # before the workers start")

@@ -5,7 +5,6 @@ owner's eyes alone; only who may see the record should be able to run this.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -14,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from scripts.exporting.files import OwnersFiles
 from scripts.exporting.record import Course, as_csv, courses, document, doubtful
 from scripts.frame import student
 from scripts.frame.patience import patiently
@@ -43,7 +43,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _work(run: Run, arguments: argparse.Namespace) -> None:
-    files = _files(run, arguments)
+    if not run.dry_run:
+        _check(arguments)
+    files = OwnersFiles(arguments.out, arguments.csv)
     settings = run.settings()
     office = patiently(run, lambda: wiring_jobs.office(settings))
     try:
@@ -61,54 +63,37 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
         run.report.figure("disclosures", subject.disclosures)
         if run.dry_run:
             return
+        _end_if_asked(run)
         now = wiring.now()
         _write_down(run, office, subject, arguments, now)
         found = courses(patiently(run, lambda: office.dossiers.dossier(subject.key)))
         seen = _seen(run, office, subject)
-        body = msgspec.json.encode(document(subject, name, found, seen, now))
-        files[0].write(msgspec.json.format(body, indent=2))
-        for table in files[1:]:
-            table.write(as_csv(found))
         _prove(run, office, subject, found, now)
+        _end_if_asked(run)
+        body = msgspec.json.encode(document(subject, name, found, seen, now))
+        files.write(msgspec.json.format(body, indent=2), as_csv(found))
     finally:
         office.close()
 
 
-def _files(run: Run, arguments: argparse.Namespace) -> list["OwnersFile"]:
-    if run.dry_run:
-        return []
+def _check(arguments: argparse.Namespace) -> None:
+    """What a dry run need not be told.
+
+    Raises:
+        WrongArguments: it is not said where to, for whom or what for.
+    """
     if arguments.out is None or not (arguments.whom and arguments.purpose):
         msg = "say where to with --out, whom it is --for and for what --purpose"
         raise WrongArguments(msg)
     if any(len(text) > _MOST_TEXT for text in (arguments.whom, arguments.purpose)):
         msg = f"--for and --purpose have at most {_MOST_TEXT} characters"
         raise WrongArguments(msg)
-    return [OwnersFile(path) for path in (arguments.out, arguments.csv) if path is not None]
 
 
-class OwnersFile:
-    """A file that only its owner can read, there as a whole or not at all.
-
-    Raises:
-        WrongArguments: something stands there already.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if path.exists():
-            msg = f"{path} exists; name another file or remove it"
-            raise WrongArguments(msg)
-        self._path = path
-
-    def write(self, content: bytes) -> None:
-        """Write all of it, then give it its name."""
-        part = self._path.with_name(f".{self._path.name}.part")
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path)
+def _end_if_asked(run: Run) -> None:
+    """Before a look is written down, or a file: over one that is there the same command would be refused."""
+    if run.stopping.asked:
+        raise KeyboardInterrupt
 
 
 def _write_down(

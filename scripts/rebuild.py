@@ -8,6 +8,7 @@ import argparse
 import multiprocessing
 import os
 import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -61,7 +62,10 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
             sweep(ledger, projection, {})
         whole = _pages(run, ledger, arguments, changes=changes)
         strangers = _strangers(run, ledger, projection, changes=changes)
-        _conclude(run, whole, strangers, changes=changes)
+        _tell(run, whole, strangers, changes=changes)
+        if run.stopping.asked:
+            return
+        _judge(run, whole, strangers, changes=changes)
         floors = ledger.floors()
         behind = lost_writes(floors, projection.markers(list(floors)))
         run.report.verdict("no marker in Redis is behind its floor in the ledger", good=not behind)
@@ -118,17 +122,19 @@ def _strangers(run: Run, ledger: Ledger, projection: Projection, *, changes: boo
     """States in Redis that the ledger has not; removed where changes are wanted."""
     rebuilding = Rebuilding(ledger, projection, _pause)
     found = 0
-    for page in projection.residents(_PAGE):
-        if run.stopping.asked:
-            break
-        strangers = rebuilding.strangers(page)
-        found += len(strangers)
-        if changes:
-            projection.drop(strangers)
+    with run.show.progress("keys in Redis", None) as advance:
+        for page in projection.residents(_PAGE):
+            if run.stopping.asked:
+                break
+            strangers = rebuilding.strangers(page)
+            found += len(strangers)
+            if changes:
+                projection.drop(strangers)
+            advance(len(page))
     return found
 
 
-def _conclude(run: Run, whole: Examined, strangers: int, *, changes: bool) -> None:
+def _tell(run: Run, whole: Examined, strangers: int, *, changes: bool) -> None:
     states = whole.findings.total()
     run.report.figure("states in the ledger", states)
     for finding in Finding:
@@ -143,9 +149,15 @@ def _conclude(run: Run, whole: Examined, strangers: int, *, changes: bool) -> No
     run.report.detail("differing", differing[:_MOST_TOLD])
     for one in differing[:_SHOWN]:
         run.show.say(f"differs: {one['student_key']} in {one['course_id']}")
-    right = states - len(differing)
+
+
+def _judge(run: Run, whole: Examined, strangers: int, *, changes: bool) -> None:
+    """Of a run that has seen everything."""
+    states, differing = whole.findings.total(), len(whole.differing)
     run.report.verdict(
-        "every state in Redis is the ledger's", good=not differing, detail=f"{right:,} of {states:,}"
+        "every state in Redis is the ledger's",
+        good=not differing,
+        detail=f"{states - differing:,} of {states:,}",
     )
     run.report.verdict("nothing stands in Redis that the ledger does not know", good=changes or not strangers)
 
@@ -159,9 +171,17 @@ class _Process:
 
 
 def _begin(*given: bool) -> None:
-    """Connect; Ctrl-C is for the first process, which ends the others in order."""
+    """Connect; Ctrl-C is for the first process, which ends the others in order. One that is killed cannot."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     _connect(*given)
+
+
+def _end_with_the_first() -> None:
+    first = multiprocessing.parent_process()
+    if first is not None:
+        first.join()
+        os._exit(1)  # a page of which a part is written is whole again with the next run
 
 
 def _connect(*given: bool) -> None:

@@ -54,10 +54,10 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
     with opened(run) as bench:
         newest = bench.letters.newest()
         selection = Selection(reasons, arguments.first, arguments.last, arguments.shard, newest)
+        close_earlier_jobs(run, bench.world.ledger, bench.world.projection)
         if run.dry_run:
             foretell(bench, selection)
         else:
-            close_earlier_jobs(run, bench.world.ledger, bench.world.projection)
             default = f"{wiring.now():%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
             redrive(bench, selection, arguments.job or default)
 

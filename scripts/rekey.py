@@ -7,6 +7,7 @@ once nothing that is sealed or named with it can come any more.
 
 import argparse
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from uuid import UUID
 
@@ -49,7 +50,7 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
             raise Refused(msg)
         rekey = Rekey(run, office, arguments.to)
         if run.dry_run:
-            rekey.look()
+            rekey.look(prepare=arguments.prepare)
         elif arguments.prepare:
             rekey.prepare()
         else:
@@ -67,11 +68,21 @@ class Rekey:
         self._kid = kid
         self._taken = 0
 
-    def look(self) -> None:
-        """What there is to do."""
-        run = self._run
-        waiting, nameless, foreign = self._census()
-        run.report.figure("students to move", waiting)
+    def look(self, *, prepare: bool) -> None:
+        """What `prepare` or `finish` would do."""
+        run, leaving = self._run, set[UUID]()
+        added = moving = nameless = foreign = 0
+        for page in self._pages():
+            added += len(_new_names(page))
+            moving += len(_changes(page))
+            leaving |= {change.old for change in _changes(page) if change.old != change.new}
+            nameless += sum(filed.sealed_id is None for filed, _ in page)
+            foreign += sum(there is None and filed.sealed_id is not None for filed, there in page)
+        if prepare:
+            run.report.figure("pseudonyms that would be added", added)
+        else:
+            run.report.figure("students to move", moving)
+            self._drop_former(leaving)
         self._tell(nameless, foreign)
 
     def prepare(self) -> None:
@@ -79,11 +90,7 @@ class Rekey:
         run, rekeying = self._run, self._office.rekeying
         added = 0
         for page in self._pages():
-            aliases = {
-                there.student_key: filed.key
-                for filed, there in page
-                if there is not None and there.student_key not in {filed.key, *filed.aliases}
-            }
+            aliases = _new_names(page)
             if aliases:
                 added += len(aliases)
                 self._taken += patiently(run, partial(rekeying.add_aliases, aliases))
@@ -99,11 +106,7 @@ class Rekey:
         run, rekeying = self._run, self._office.rekeying
         moved = 0
         for page in self._pages():
-            changes = [
-                Rekeyed(filed.key, *there)
-                for filed, there in page
-                if there is not None and not _is_there(filed, there)
-            ]
+            changes = _changes(page)
             if changes:
                 moved += len(changes)
                 self._taken += patiently(run, partial(rekeying.rekey, changes))
@@ -145,8 +148,11 @@ class Rekey:
                 yield [(filed, _under(self._office.identity, self._kid, filed)) for filed in page]
                 advance(len(page))
 
-    def _drop_former(self) -> None:
-        """States under former pseudonyms: nobody reads them, and an erasure would not find them."""
+    def _drop_former(self, leaving: AbstractSet[UUID] = frozenset()) -> None:
+        """States under former pseudonyms: nobody reads them, and an erasure would not find them.
+
+        A dry run counts them, and those under pseudonyms that would be former ones.
+        """
         run, office = self._run, self._office
         dropped = 0
         with run.show.progress("keys in Redis", None) as advance:
@@ -156,8 +162,11 @@ class Rekey:
                 former = patiently(
                     run, partial(office.rekeying.former, {resident.student_key for resident in residents})
                 )
-                stale = [resident for resident in residents if resident.student_key in former]
-                dropped += patiently(run, partial(office.projection.drop, stale))
+                stale = [one for one in residents if one.student_key in former or one.student_key in leaving]
+                if run.dry_run:
+                    dropped += len(stale)
+                else:
+                    dropped += patiently(run, partial(office.projection.drop, stale))
                 advance(len(residents))
         run.report.figure("states under former pseudonyms removed", dropped)
 
@@ -184,6 +193,24 @@ def _under(identity: Identity, kid: str, filed: Filed) -> Identified | None:
     except SealBroken:
         return None
     return identity.identify_under(kid, student_id, realm)
+
+
+def _new_names(page: Sequence[tuple[Filed, Identified | None]]) -> dict[UUID, UUID]:
+    """Pseudonyms of the new key that the ledger does not know yet, and whose they are."""
+    return {
+        there.student_key: filed.key
+        for filed, there in page
+        if there is not None and there.student_key not in {filed.key, *filed.aliases}
+    }
+
+
+def _changes(page: Sequence[tuple[Filed, Identified | None]]) -> list[Rekeyed]:
+    """Whoever is not under the new key yet."""
+    return [
+        Rekeyed(filed.key, *there)
+        for filed, there in page
+        if there is not None and not _is_there(filed, there)
+    ]
 
 
 def _is_there(filed: Filed, there: Identified) -> bool:

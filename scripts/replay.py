@@ -11,10 +11,11 @@ import re
 import time
 from collections.abc import Sequence
 
+from scripts.frame.patience import Patience
 from scripts.frame.script import Run, Script, WrongArguments, execute
 from scripts.jobs.closing import close_earlier_jobs
 from scripts.jobs.moments import moment, written
-from scripts.jobs.patience import Patience, Tally
+from scripts.jobs.tally import Tally
 from scripts.replaying.comparing import compare
 from scripts.replaying.sending import account, reached, send, sources
 from worker import wiring, wiring_jobs
@@ -56,10 +57,10 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
     clock = Clock(time.monotonic, patience)
     _tell_what_is_gone(run, stream, span)
     try:
+        close_earlier_jobs(run, world.ledger, world.projection)
         if run.dry_run:
             compare(run, settings, world, Replay(stream, span, {}, arguments.share, clock))
             return
-        close_earlier_jobs(run, world.ledger, world.projection)
         prefix = f"replay:{_job(wiring.stream_prefix(settings)(), span, arguments.job)}"
         before = sources(world, prefix)
         replay = Replay(stream, span, reached(before), arguments.share, clock)

@@ -106,6 +106,7 @@ SCRIPT = Script(
     ),
     arguments=_arguments,
     work=_work,
+    nightly=True,
 )
 
 

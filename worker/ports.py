@@ -13,12 +13,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
+import msgspec
+
 from worker.domain.accounting import Accounting
 from worker.domain.errors import Reason
 from worker.domain.event import Register, ScoreEvent
 from worker.domain.poison import PoisonWindow
 from worker.domain.position import ORIGIN, Position
-from worker.domain.window import Attempt, Version
+from worker.domain.window import Placed, Version
 from worker.metrics import CounterName, GaugeName, HistogramName
 
 Source: TypeAlias = str
@@ -67,7 +69,7 @@ class Record(NamedTuple):
     arrived_at: datetime
 
 
-class Delivered(NamedTuple):
+class Delivered(msgspec.Struct, frozen=True, gc=False):
     """One decoded event, the register it writes, and where it came from."""
 
     event: ScoreEvent
@@ -93,12 +95,46 @@ class DeadLetter(NamedTuple):
     payload: bytes
 
 
+class States:
+    """The states that events touch, numbered in the order of their first events.
+
+    Looked up by the number of the pseudonym, because the hash of a UUID is a call into Python.
+    """
+
+    def __init__(self, events: Iterable[Delivered] = ()) -> None:
+        self._numbers: dict[tuple[int, str], int] = {}
+        self.keys: list[StateKey] = []
+        self.at: list[int] = []
+        self.add(events)
+
+    def add(self, events: Iterable[Delivered]) -> None:
+        """Number the states of more events."""
+        numbers, keys, at = self._numbers, self.keys, self.at
+        for delivered in events:
+            event = delivered.event
+            student_key, course_id = event.student_key, event.course_id
+            number = numbers.setdefault((student_key.int, course_id), len(keys))
+            if number == len(keys):
+                keys.append(StateKey(student_key, course_id))
+            at.append(number)
+
+    def most_with(self, events: Sequence[Delivered]) -> int:
+        """How many there are with these events at the most, which is known at once."""
+        return len(self.keys) + len(events)
+
+    def with_all(self, events: Iterable[Delivered]) -> int:
+        """How many there would be with these events."""
+        more = {(one.event.student_key.int, one.event.course_id) for one in events}
+        return len(self.keys) + len(more - self._numbers.keys())
+
+
 @dataclasses.dataclass(frozen=True)
 class Batch:
     """What one ledger transaction takes: records of one source up to `high`, and the poison seen by then.
 
     A batch that ends inside a record says in `inside` how far; only the projection's marker goes there, so
-    that it moves with every write and a Redis that forgot one shows it.
+    that it moves with every write and a Redis that forgot one shows it. `states` are those of its events,
+    where whoever gathered them knows.
     """
 
     source: Source
@@ -107,6 +143,7 @@ class Batch:
     dead_letters: Sequence[DeadLetter] = ()
     inside: Position = ORIGIN
     poison: PoisonWindow = dataclasses.field(default_factory=PoisonWindow)
+    states: States | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def reach(self) -> Position:
@@ -120,29 +157,24 @@ class Batch:
     @property
     def keys(self) -> Sequence[StateKey]:
         """The touched states, each once, in the order of their first events."""
-        return self._states[0]
+        return self._states.keys
 
     @property
     def at(self) -> Sequence[int]:
         """For each event the place of its state among `keys`."""
-        return self._states[1]
+        return self._states.at
+
+    def of(self, events: Sequence[Delivered], dead_letters: Sequence[DeadLetter] | None = None) -> "Batch":
+        """The same batch with other events."""
+        letters = self.dead_letters if dead_letters is None else dead_letters
+        return dataclasses.replace(self, events=events, dead_letters=letters, states=None)
 
     @functools.cached_property
-    def _states(self) -> tuple[list[StateKey], list[int]]:
-        # by the number of the pseudonym: the hash of a UUID is a call into Python
-        places: dict[tuple[int, str], int] = {}
-        keys: list[StateKey] = []
-        at: list[int] = []
-        for delivered in self.events:
-            event = delivered.event
-            place = places.setdefault((event.student_key.int, event.course_id), len(keys))
-            if place == len(keys):
-                keys.append(delivered.key)
-            at.append(place)
-        return keys, at
+    def _states(self) -> States:
+        return self.states or States(self.events)
 
 
-class Touched(NamedTuple):
+class Touched(msgspec.Struct, frozen=True, gc=False):
     """What a transaction found of one state's row; `version` is None where the row does not exist.
 
     `inserts` are the attempts to fold when the transaction did nothing to this state but add scored attempts
@@ -152,7 +184,7 @@ class Touched(NamedTuple):
     key: StateKey
     version: Version | None
     bumped: bool
-    inserts: Sequence[Attempt] | None
+    inserts: Sequence[Placed] | None
 
 
 class Committed(NamedTuple):
@@ -166,7 +198,7 @@ class LedgerState(NamedTuple):
     """A state's row and its surviving attempts, of one snapshot."""
 
     version: Version
-    attempts: Sequence[Attempt]
+    attempts: Sequence[Placed]
 
 
 class Progress(NamedTuple):
@@ -272,7 +304,7 @@ class Loaded(NamedTuple):
     marker: Position | None
 
 
-class Write(NamedTuple):
+class Write(msgspec.Struct, frozen=True, gc=False):
     """One conditional change: the first 17 bytes must still be `expected`.
 
     `value` None asserts only, b"" deletes (and is content with absence).

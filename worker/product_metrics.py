@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from worker.metrics import PREFIX
 
@@ -107,6 +107,10 @@ API: Sequence[Figure] = (
     Figure("DisclosuresRecorded", "api_disclosures_total"),
 )
 """What an api task tells; probes and the page's own files are not among the requests."""
+
+
+JOB: Sequence[Figure] = (Figure("Done", "done"),)
+"""What a job tells at its end: 1 when it has done all it should, else 0."""
 
 
 class Minute:
@@ -204,6 +208,13 @@ def told_each_minute(minute: Minute, now: Callable[[], float], seconds: float = 
         ended.set()
         thread.join()
         _tell(minute, now)
+
+
+def tell_end(namespace: str, job: str, *, done: bool, now: Callable[[], float]) -> None:
+    """A line at the end of a job. Where none comes, it did not run or was killed: absence is what wakes."""
+    registry = CollectorRegistry()
+    Gauge(f"{PREFIX}done", "whether the job has done all it should", registry=registry).set(done)
+    _tell(Minute(registry, JOB, namespace, job), now)
 
 
 def _tell(minute: Minute, now: Callable[[], float]) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
+from worker.domain.event import ScoreEvent
 from worker.domain.window import Attempt
 from worker.ports import StateKey
 
@@ -13,10 +14,24 @@ Order: TypeAlias = tuple[datetime, int, str, int, bytes]
 
 
 class Known(NamedTuple):
-    """A student of the ledger: the key under which the states stand, and whether there is a tombstone."""
+    """A student of the ledger: the key under which the states stand, and whether there is a tombstone.
+
+    `refused_until` is of a tombstone that was lifted: what was graded then or earlier stays refused.
+    """
 
     student_key: UUID
     erased: bool
+    refused_until: datetime | None = None
+
+
+def refuses(student: Known | None, horizon: datetime | None, event: ScoreEvent) -> bool:
+    """Whether the merge would not take an event at all, as its statement in `ledger.sql` says."""
+    if horizon is not None and event.graded_at < horizon:
+        return True
+    if student is None:
+        return False
+    until = student.refused_until
+    return student.erased or (until is not None and event.graded_at <= until)
 
 
 class AttemptId(NamedTuple):
@@ -39,6 +54,12 @@ class Registers(Protocol):
 
     def known(self, students: Collection[UUID]) -> Mapping[UUID, Known]:
         """These students, asked for by their present or an earlier key; those that exist."""
+
+    def horizons(self, courses: Collection[str]) -> Mapping[str, datetime]:
+        """The horizon of each of these courses, its own or that of all: what was graded before is refused.
+
+        A course of which nothing is refused is not among them; one that nobody knows may be.
+        """
 
     def writers(self, attempts: Collection[AttemptId]) -> Mapping[AttemptId, Standing]:
         """These registers, under present keys; those that exist."""

@@ -250,6 +250,9 @@ class Epochs(Protocol):
             Fatal: it is not greater, or one was begun for this restore.
         """
 
+    def behind(self, checkpoints: Mapping[Source, Position]) -> Mapping[Source, Position]:
+        """The sources that `accept` would move, and how far the ledger is; changes nothing."""
+
     def accept(self, checkpoints: Mapping[Source, Position]) -> Mapping[Source, Position]:
         """Let sources go on at their checkpoints; for those that moved, how far the ledger is."""
 

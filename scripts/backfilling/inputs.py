@@ -7,7 +7,7 @@ Under another reading the same file is another source, and is read anew; the led
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
@@ -84,8 +84,10 @@ def _is_input(path: Path) -> bool:
     return name.endswith(SUFFIXES) and not name.endswith(REJECTED)
 
 
-def inspect(path: Path) -> Input:
+def inspect(path: Path, advance: Callable[[int], None] = lambda _: None) -> Input:
     """Read a file once to its end, so that a damaged one is told before anything of it is committed.
+
+    `advance` is told how many of its bytes were read, as it lies there and once more inflated.
 
     Raises:
         OSError: it cannot be read, or its compression is broken or ends too early.
@@ -94,12 +96,14 @@ def inspect(path: Path) -> Input:
     with path.open("rb") as raw:
         for block in _blocks(raw):
             digest.update(block)
+            advance(len(block))
     lines, last = 0, b"\n"
     try:
         with open_file(path) as content:
             for block in _blocks(content):
                 lines += block.count(b"\n")
                 last = block[-1:]
+                advance(len(block))
     except EOFError as error:
         raise OSError(f"{path} is cut short: {error}") from None
     return Input(path, digest.hexdigest(), lines + (last != b"\n"))

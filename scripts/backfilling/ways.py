@@ -1,4 +1,4 @@
-"""The three ways of a file's rows: straight into ledger and projection, over the stream, or nowhere."""
+"""The ways of a file's rows: straight into ledger and projection, or over the stream."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -201,32 +201,6 @@ class OverStream:
             entry.sent = line
             self._manifest.save()
             return
-
-
-class Nowhere:
-    """Only looks: what would be done.
-
-    Args:
-        ledger: says what is done already; None: nothing is.
-        stopping: heard while it reads.
-    """
-
-    def __init__(self, ledger: Ledger | None, stopping: Stopping) -> None:
-        self._ledger = ledger
-        self._stopping = stopping
-
-    def done(self, sources: Sequence[Source], entry: Entry) -> bool:
-        if self._ledger is None:
-            return entry.done
-        return entry.done and all(at_end(found) for found in positions(self._ledger, sources))
-
-    def take(self, file: File) -> None:
-        shown = 0
-        for _ in file.events(self._stopping):
-            if file.entry.read - shown >= _LOOK_EVERY:
-                file.advance(file.entry.read - shown)
-                shown = file.entry.read
-        file.advance(file.entry.read - shown)
 
 
 def at_end(position: Position | None) -> bool:

@@ -8,6 +8,8 @@ import dataclasses
 import os
 import sys
 import textwrap
+import time
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from scripts.frame.showing import Show
 from scripts.frame.stopping import Stopping
 from worker import logs
 from worker.domain.errors import Fatal, Unavailable
+from worker.product_metrics import tell_end
 from worker.settings import STATE_DIR, Settings, SettingsError, load
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -57,7 +60,7 @@ class Script:
         examples: whole command lines, shown by `--help`.
         arguments: adds the script's own to the parser.
         work: does it; raises WrongArguments, Refused, or what the ports raise.
-        can_dry_run: False for a script that changes nothing anyway.
+        nightly: on AWS it runs every night, and an alarm waits for a run that is done.
     """
 
     name: str
@@ -65,7 +68,7 @@ class Script:
     examples: Sequence[str]
     arguments: Callable[[argparse.ArgumentParser], None]
     work: Work
-    can_dry_run: bool = True
+    nightly: bool = False
 
 
 def execute(
@@ -83,7 +86,7 @@ def execute(
         return int(end.code or 0)
     logs.configure("WARNING")
     show, stopping = show or Show(), stopping or Stopping()
-    dry_run = bool(script.can_dry_run and arguments.dry_run)
+    dry_run = bool(arguments.dry_run)
     report = Report(script.name, datetime.now(UTC), dry_run=dry_run)
     run = Run(show, report, stopping, dry_run, lambda: load(os.environ))
     with stopping.listening():
@@ -91,6 +94,8 @@ def execute(
     if code != WRONG:
         show.summary(f"{script.name}{' (dry run: nothing was changed)' if dry_run else ''}", report)
         code = _write(report, arguments.report, code, show)
+        if script.nightly and not dry_run and run.settings().mode == "aws":
+            tell_end(run.settings().application_name, script.name, done=code == DONE, now=time.time)
     return code
 
 
@@ -104,6 +109,9 @@ def _attempt(script: Script, run: Run, arguments: argparse.Namespace) -> int:
         code, told = _told(error)
         run.show.say(f"{script.name}: {told}")
         return code
+    except Exception:  # nobody foresaw it: told as it is, and the report says as far as it came
+        traceback.print_exc()
+        return FAILED
     if run.stopping.asked:
         run.show.say("interrupted; run the same command again to go on")
         return INTERRUPTED
@@ -144,10 +152,9 @@ def _parser(script: Script) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     script.arguments(parser)
-    if script.can_dry_run:
-        parser.add_argument(
-            "--dry-run", action="store_true", help="say exactly what would change, change nothing"
-        )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say exactly what would change, change nothing"
+    )
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     parser.add_argument(
         "--report",

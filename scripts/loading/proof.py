@@ -183,7 +183,10 @@ def _held(books: Books, names: list[StateKey]) -> tuple[Rows, int]:
         if state is None:
             continue
         same += seen == state_value(state)
-        rows += [(place, a.key, a.occurred, _NOTHING if a.ratio is None else a.ratio) for a in state.attempts]
+        rows += [
+            (place, key, occurred, _NOTHING if ratio is None else ratio)
+            for occurred, key, ratio in state.attempts
+        ]
     return np.array(rows, dtype=np.int64).reshape(-1, 4), same
 
 

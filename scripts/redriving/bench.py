@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from scripts.frame.patience import Patience
 from scripts.frame.script import Run
-from scripts.jobs.patience import Patience, Tally
+from scripts.jobs.tally import Tally
 from worker import wiring, wiring_jobs
 from worker.letters import DeadLetters
 from worker.settings import Settings

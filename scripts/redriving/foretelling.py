@@ -31,7 +31,8 @@ def foretell(bench: Bench, selection: Selection) -> None:
             advance(len(page))
             if bench.run.stopping.asked:
                 return
-    found = until(lambda: difference.conclude(wiring.now()))
+    with bench.run.show.progress("states compared", difference.states) as advance:
+        found = until(lambda: difference.conclude(wiring.now(), advance=advance))
     report = bench.run.report
     report.figure("letters that would be recovered", passing.total())
     report.figure("letters that would fail again", failing.total())

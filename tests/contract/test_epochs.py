@@ -60,8 +60,11 @@ def test_only_a_source_that_is_behind_its_checkpoint_moves(world: World) -> None
     world.ledger.open_source("a")
     world.ledger.open_source("b")
     high = Position(10**55)
-    moved = world.epochs.accept({"a": high, "never heard of": high})
-    assert moved == {"a": Position(-1, -1)}
+    checkpoints = {"a": high, "never heard of": high}
+    assert world.epochs.behind(checkpoints) == {"a": Position(-1, -1)}
+    assert world.ledger.progress()["a"].committed == Position(-1, -1), "to ask moves nothing"
+    assert world.epochs.accept(checkpoints) == {"a": Position(-1, -1)}
+    assert world.epochs.behind(checkpoints) == {}
     progress = world.ledger.progress()
     assert (progress["a"].committed, progress["a"].projected) == (high, Position(-1, -1))
     assert progress["b"].committed == Position(-1, -1)

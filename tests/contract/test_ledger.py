@@ -1,10 +1,10 @@
 """The Ledger port's contract, on the twin and on PostgreSQL."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -17,7 +17,7 @@ from worker.domain.errors import Reason
 from worker.domain.event import micros, ratio_micros, register_of
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Attempt
-from worker.ports import Batch, Committed, DeadLetter, Idle, Ledger, StateKey
+from worker.ports import Batch, Committed, DeadLetter, Idle, Ledger, StateKey, Touched
 
 HOUR = timedelta(hours=1)
 
@@ -93,7 +93,7 @@ def test_survivors_have_the_ratio_of_the_domain_to_the_last_millionth(ledger: Le
     ]
     commit(ledger, batch(*events))
     key = StateKey(events[0].student_key, "algebra")
-    found = {attempt.key: attempt for attempt in ledger.read([key])[key].attempts}
+    found = {attempt[1]: attempt for attempt in ledger.read([key])[key].attempts}
     for event in events:
         register = register_of(event).key
         ratio = ratio_micros(event.score, event.max_score)
@@ -185,8 +185,10 @@ def test_equal_key_with_another_check_is_a_collision(ledger: Ledger) -> None:
     commit(ledger, batch(score_event()))
     given = batch(score_event(score=1, graded=NOW + minutes(1)), sequence=2)
     (delivered,) = given.events
-    collider = delivered._replace(register=delivered.register._replace(check=17))
-    committed = commit(ledger, dataclasses.replace(given, events=[collider]))
+    collider = msgspec.structs.replace(
+        delivered, register=msgspec.structs.replace(delivered.register, check=17)
+    )
+    committed = commit(ledger, given.of([collider]))
     assert outcomes(committed) == {"dead_lettered": 1}
     assert stored_letters(ledger) == [("key_collision", 0)]
     assert ratios(ledger) == [800_000]
@@ -200,7 +202,7 @@ def test_the_events_of_an_erased_student_are_dead_letters(ledger: Ledger) -> Non
     assert stored_letters(ledger) == [("erased", 0)]
     ada = StateKey(score_event("ada").student_key, "algebra")
     (touched,) = [touched for touched in committed.touched if touched.key == ada]
-    assert touched == (ada, None, False, None), "its state is to be deleted"
+    assert touched == Touched(ada, None, bumped=False, inserts=None), "its state is to be deleted"
     assert ledger.read([ada]) == {}
     assert sorted(ledger.erased()) == [ada, ada._replace(course_id="biology")]
     again = commit(ledger, batch(score_event("ada"), score_event("ada", void=True), sequence=2))
@@ -362,7 +364,7 @@ def let_pass(ledger: Ledger, span: timedelta) -> None:
 
 def ratios(ledger: Ledger) -> list[int | None]:
     key = StateKey(score_event().student_key, "algebra")
-    return [attempt.ratio for attempt in sorted(ledger.read([key])[key].attempts)]
+    return [ratio for _, _, ratio in sorted(ledger.read([key])[key].attempts)]
 
 
 def stored_letters(ledger: Ledger) -> list[tuple[str, int]]:

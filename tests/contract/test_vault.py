@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import NOW
 from worker.adapters.memory import MemoryVault
-from worker.adapters.vault import EnvelopeVault, KeyWrapper, KmsMaster, LocalMaster
+from worker.adapters.vault import CONTEXT, EnvelopeVault, KeyWrapper, KmsMaster, LocalMaster
 from worker.domain.errors import LedgerUnavailable
 from worker.local.cloud import aws_client
 from worker.local.stack import Stack
@@ -145,6 +145,18 @@ def test_another_master_key_does_not_open_it(
 ) -> None:
     with pytest.raises(ValueError, match="master key"):
         EnvelopeVault(make_master(), clock).open(vault.seal(PAYLOAD))
+
+
+def test_kms_opens_a_data_key_in_the_context_of_dead_letters_alone(stack: Stack, clock: Clock) -> None:
+    client = aws_client("kms", stack.endpoints.aws_endpoint_url)
+    key = client.create_key()["KeyMetadata"]["KeyId"]
+    wrapped = wrapped_key(EnvelopeVault(KmsMaster(client, key), clock).seal(PAYLOAD))
+    assert (
+        len(client.decrypt(CiphertextBlob=wrapped, KeyId=key, EncryptionContext=CONTEXT)["Plaintext"]) == 32
+    )
+    for context in ({}, {"purpose": "backups"}):
+        with pytest.raises(botocore.exceptions.ClientError, match="InvalidCiphertext"):
+            client.decrypt(CiphertextBlob=wrapped, KeyId=key, EncryptionContext=context)
 
 
 class Kms:

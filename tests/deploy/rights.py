@@ -17,6 +17,10 @@ IN_THE_CALLERS_NAME = {
     "secretsmanager:GetSecretValue": "kms:Decrypt",
     "kinesis:GetRecords": "kms:Decrypt",
     "kinesis:PutRecords": "kms:GenerateDataKey",
+    "dynamodb:GetItem": "kms:Decrypt",
+    "dynamodb:Query": "kms:Decrypt",
+    "dynamodb:Scan": "kms:Decrypt",
+    "dynamodb:UpdateItem": "kms:Decrypt",
 }
 """Calls upon which AWS itself uses our key with the caller's rights, which no emulator does."""
 
@@ -37,10 +41,18 @@ UNSEEN_OF = {
 
 
 class Grant(NamedTuple):
-    """One action on one resource, as the template writes it."""
+    """One action on one resource, as the template writes it; `via` a service alone, in the task's name."""
 
     action: str
     resource: Any
+    via: str | None = None
+
+
+class Use(NamedTuple):
+    """One call, made by the task itself or, with `via`, by a service of AWS in its name."""
+
+    call: Call
+    via: str | None = None
 
 
 class Role:
@@ -62,32 +74,39 @@ class Role:
         for statement in platform.statements(platform.task_role(task)):
             conditions = statement.get("Condition", {}).get("StringEquals", {})
             self._namespaces |= {conditions[name] for name in conditions if name == "cloudwatch:namespace"}
-            for action in as_list(statement["Action"]):
-                self._grants += [Grant(action, resource) for resource in as_list(statement["Resource"])]
+            services = [name.partition(".")[0] for name in as_list(conditions.get("kms:ViaService", []))]
+            self._grants += [
+                Grant(action, resource, via)
+                for action in as_list(statement["Action"])
+                for resource in as_list(statement["Resource"])
+                for via in services or [None]
+            ]
 
     def lacks(self, calls: set[Call]) -> Iterator[str]:
         """A sentence for every call that is not allowed."""
-        for call in sorted(self._with_implied(calls), key=str):
-            if not any(self._covers(grant, call) for grant in self._grants):
-                yield f"{self._task} may not {call.action} on {call.resource}"
+        for use in sorted(self._uses(calls), key=str):
+            if not any(self._covers(grant, use) for grant in self._grants):
+                yield f"{self._task} may not {use.call.action} on {use.call.resource}{_by(use.via)}"
 
     def never_needs(self, calls: set[Call]) -> Iterator[str]:
         """A sentence for every right that no call uses."""
-        made = self._with_implied(calls)
+        made = self._uses(calls)
         for grant in self._grants:
-            if not self._unseen(grant) and not any(self._covers(grant, call) for call in made):
-                yield f"{self._task} never needs {grant.action} on {json.dumps(grant.resource)}"
+            if not self._unseen(grant) and not any(self._covers(grant, use) for use in made):
+                needless = f"{grant.action} on {json.dumps(grant.resource)}{_by(grant.via)}"
+                yield f"{self._task} never needs {needless}"
 
-    def _with_implied(self, calls: set[Call]) -> set[Call]:
-        return calls | {
-            Call(call.caller, IN_THE_CALLERS_NAME[call.action], self._key)
+    def _uses(self, calls: set[Call]) -> set[Use]:
+        return {Use(call) for call in calls} | {
+            Use(Call(call.caller, IN_THE_CALLERS_NAME[call.action], self._key), call.action.partition(":")[0])
             for call in calls
             if call.action in IN_THE_CALLERS_NAME
         }
 
-    def _covers(self, grant: Grant, call: Call) -> bool:
-        return grant.action == call.action and (
-            call.resource is None or self._is(grant.resource, call.resource)
+    def _covers(self, grant: Grant, use: Use) -> bool:
+        named = use.call.resource
+        return (grant.action, grant.via) == (use.call.action, use.via) and (
+            named is None or self._is(grant.resource, named)
         )
 
     def _unseen(self, grant: Grant) -> bool:
@@ -115,3 +134,7 @@ class Role:
                 return local == STREAM
             case _:
                 return bool(made["Properties"].get("TableName") == there)
+
+
+def _by(service: str | None) -> str:
+    return f" by {service}" if service else ""

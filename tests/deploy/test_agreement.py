@@ -18,10 +18,13 @@ from deploy.api import CALLER_HEADER, SECRET_HEADER
 from deploy.config import GIVE_BACK_SECONDS, LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS
 from deploy.people import ROLES
 from deploy.rotating import names
+from deploy.security import LETTERS
+from scripts import retention
 from tests.deploy.synthesis import Synthesis, synthesis
 from worker import cli, product_metrics
 from worker.adapters.aurora import rights
 from worker.adapters.aurora.statements import statements
+from worker.adapters.vault import CONTEXT
 from worker.api import tokens
 from worker.api.access import Role
 from worker.kcl.supervisor import SupervisorConfig
@@ -67,6 +70,10 @@ def test_the_api_believes_the_producers_of_the_platform() -> None:
 
 def test_the_gateway_and_the_service_name_headers_alike() -> None:
     assert (CALLER_HEADER, SECRET_HEADER) == (tokens.CALLER_HEADER, tokens.SECRET_HEADER)
+
+
+def test_the_product_names_the_context_that_roles_are_bound_to() -> None:
+    assert CONTEXT == LETTERS
 
 
 def test_every_group_is_a_role() -> None:
@@ -123,16 +130,29 @@ def test_alarms_and_graphs_show_what_the_product_tells(anywhere: Synthesis) -> N
         "Degraded",
         "DeadLetters",
         "ArrivalToProjectedP99",
+        "Done",
     }
     used = {*alarms, *_product_metrics(drawn)}
     told = {
         (anywhere.environment(service)["APPLICATION_NAME"], service, figure.name)
-        for service, figures in (("worker", product_metrics.WORKER), ("api", product_metrics.API))
+        for service, figures in (
+            ("worker", product_metrics.WORKER),
+            ("api", product_metrics.API),
+            ("retention", product_metrics.JOB),
+        )
         for figure in figures
     }
     assert used <= told
     # what nobody looks at need not be told; the total of what was read is there to compare by hand
     assert {name for _, _, name in told - used} == {"EventsRead"}
+
+
+def test_what_runs_every_night_tells_of_its_end(anywhere: Synthesis) -> None:
+    """Under the name by which the alarm waits for it."""
+    (target,) = anywhere.only("AWS::Events::Rule")["Targets"]
+    (override,) = json.loads(target["Input"])["containerOverrides"]
+    assert retention.SCRIPT.nightly
+    assert retention.SCRIPT.name == override["name"] == "retention"
 
 
 def test_the_dimension_is_the_products() -> None:

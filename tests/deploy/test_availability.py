@@ -163,6 +163,22 @@ def test_a_dead_fleet_is_late(anywhere: Synthesis) -> None:
     assert alarm["TreatMissingData"] == "breaching"
 
 
+def test_a_night_without_retention_is_noticed_however_it_failed(anywhere: Synthesis) -> None:
+    (alarm,) = (
+        a
+        for a in anywhere.properties("AWS::CloudWatch::Alarm")
+        if a["AlarmDescription"].endswith("Runbook: What has expired is still there")
+    )
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("Done", "Maximum")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+    assert alarm["TreatMissingData"] == "breaching", "nothing is told of a run that never began"
+    hours = alarm["EvaluationPeriods"] * alarm["Period"] / 3_600
+    assert alarm["DatapointsToAlarm"] == alarm["EvaluationPeriods"]
+    assert 24 < hours <= 30
+    # longer spans are looked at only in periods of an hour or more
+    assert alarm["Period"] == 3_600
+
+
 def test_every_runbook_heading_exists_and_is_needed(anywhere: Synthesis) -> None:
     runbook = Path(__file__).parents[2] / "deploy" / "RUNBOOK.md"
     headings = {line[3:] for line in runbook.read_text().splitlines() if line.startswith("## ")}

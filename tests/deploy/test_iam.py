@@ -47,6 +47,16 @@ SEALING = {"kms:GenerateDataKey"}
 PRODUCING = {"kinesis:ListShards", "kinesis:PutRecords", *SEALING}
 NAMING = {"kinesis:DescribeStreamSummary"}
 
+LETTERS = "dead-letters"
+REGION = "ap-northeast-1.amazonaws.com"
+OPENS_SECRETS = ("Decrypt", f"secretsmanager.{REGION}")
+OPENS_RECORDS = ("Decrypt", f"kinesis.{REGION}")
+OPENS_TABLES = ("Decrypt", f"dynamodb.{REGION}")
+ENCRYPTS_RECORDS = ("GenerateDataKey", f"kinesis.{REGION}")
+SEALS_LETTERS = ("GenerateDataKey", LETTERS)
+OPENS_LETTERS = ("Decrypt", LETTERS)
+"""Only these two tasks read what was never understood: it may hold anything that a producer has sent."""
+
 
 def _all_statements(platform: Synthesis) -> list[dict[str, Any]]:
     return [s for role in platform.resources("AWS::IAM::Role") for s in platform.statements(role)]
@@ -92,6 +102,52 @@ def test_no_resource_is_a_pattern(anywhere: Synthesis) -> None:
 )
 def test_each_task_may_do_exactly_this(platform: Synthesis, name: str, expected: set[str]) -> None:
     assert actions(platform.statements(platform.task_role(name))) == expected
+
+
+def _uses_of_the_key(platform: Synthesis, role: str) -> set[tuple[str, str]]:
+    """Each action with the key, and by which service of AWS or in which context."""
+    key = {"Fn::GetAtt": [platform.id_of("AWS::KMS::Key"), "Arn"]}
+    found = set()
+    for statement in platform.statements(role):
+        for action in as_list(statement["Action"]):
+            if action.startswith("kms:"):
+                assert statement["Resource"] == key
+                ((operator, where),) = statement["Condition"].items()
+                ((name, values),) = where.items()
+                assert operator == "StringEquals"
+                assert name in ("kms:ViaService", "kms:EncryptionContext:purpose")
+                found |= {(action.removeprefix("kms:"), value) for value in as_list(values)}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "uses"),
+    [
+        ("worker", {OPENS_RECORDS, OPENS_TABLES, SEALS_LETTERS}),
+        ("api", {ENCRYPTS_RECORDS}),
+        ("rebuild", set()),
+        ("replay", {OPENS_RECORDS, SEALS_LETTERS}),
+        ("backfill", {ENCRYPTS_RECORDS, SEALS_LETTERS}),
+        ("redrive", {SEALS_LETTERS, OPENS_LETTERS}),
+        ("retention", set()),
+        ("erase", {OPENS_LETTERS}),
+        ("export", set()),
+        ("epoch", {OPENS_TABLES}),
+        ("rekey", set()),
+        ("check", {SEALS_LETTERS}),
+    ],
+)
+def test_each_task_uses_the_key_for_exactly_this(
+    platform: Synthesis, name: str, uses: set[tuple[str, str]]
+) -> None:
+    assert _uses_of_the_key(platform, platform.task_role(name)) == {OPENS_SECRETS, *uses}
+
+
+def test_nobody_else_uses_the_key_directly(anywhere: Synthesis) -> None:
+    """Where a role may use the key at all, it is in the name of a service, or for dead letters."""
+    tasks = {anywhere.task_role(name) for name in anywhere.tasks}
+    for role in set(anywhere.resources("AWS::IAM::Role")) - tasks:
+        assert LETTERS not in {where for _, where in _uses_of_the_key(anywhere, role)}
 
 
 def test_every_task_has_two_roles_of_its_own(anywhere: Synthesis) -> None:
@@ -152,7 +208,9 @@ def test_reading_a_secret_implies_the_key(anywhere: Synthesis) -> None:
             opened = [
                 s
                 for s in statements
-                if "kms:Decrypt" in as_list(s["Action"]) and s["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
+                if "kms:Decrypt" in as_list(s["Action"])
+                and s["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
+                and "secretsmanager" in str(s["Condition"]["StringEquals"].get("kms:ViaService"))
             ]
             assert opened or role in let_in, role
 

@@ -73,6 +73,17 @@ def test_the_key_is_used_in_the_callers_name() -> None:
     assert [p for p in opened if "kms:GenerateDataKey" in p]
 
 
+def test_a_right_of_a_service_in_the_callers_name_is_not_the_callers_own() -> None:
+    """What lets AWS open a secret opens no dead letter, and the other way round."""
+    own = ("kms:Decrypt", KEY)
+    assert list(api().lacks(made(own))) == [f"api may not kms:Decrypt on {KEY}"]
+    erase = Role(synthesis("dev"), "erase", KEY)
+    assert list(erase.lacks(made(own))) == []
+    assert len([p for p in erase.never_needs(made(own)) if "kms:Decrypt" in p]) == 1
+    records = worker().lacks(made(("kinesis:PutRecords", STREAM)))
+    assert f"worker may not kms:GenerateDataKey on {KEY} by kinesis" in list(records)
+
+
 def test_what_cannot_be_seen_is_allowed_to_someone(platform: Synthesis) -> None:
     allowed = actions(platform.statements(platform.task_role("worker")))
     assert {action for action, _ in UNSEEN} <= allowed

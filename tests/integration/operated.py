@@ -110,10 +110,13 @@ class System:
                     os.environ[name] = value
         return code, json.loads(report.read_bytes()) if report.exists() else {}
 
-    def start(self, script: str, *argv: str) -> "subprocess.Popen[str]":
-        """Start a script as a process of its own."""
+    def start(self, script: str, *argv: str, broken_at: int | None = None) -> "subprocess.Popen[str]":
+        """Start a script as a process of its own, to be killed at a word of it; see `breaking`."""
+        module = [f"scripts.{script}"]
+        if broken_at is not None:
+            module = ["tests.integration.breaking", str(broken_at), str(int(signal.SIGKILL)), script]
         return subprocess.Popen(
-            [sys.executable, "-m", f"scripts.{script}", *argv],
+            [sys.executable, "-m", *module, *argv],
             env={**os.environ, **self.environment, "PYTHONPATH": os.pathsep.join(sys.path)},
             stderr=subprocess.PIPE,
             text=True,

@@ -155,7 +155,7 @@ class Registry:
         with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:
             epoch = str(self.office.ledger.epoch()).encode()
             parts = []
-            for name in client.scan_iter(count=1_000):
+            for name in sorted(client.scan_iter(count=1_000)):  # a scan has no order
                 if epoch in name:
                     parts.append(name)
                     if client.type(name) == b"string":

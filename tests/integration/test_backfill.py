@@ -20,7 +20,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from scripts import replay
 from scripts.backfill import main
+from tests.integration.operated import System
 from worker import wiring
 from worker.local.edges import Edges
 from worker.local.event_files import read_events
@@ -205,6 +207,48 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     assert place.read() == 0
     assert [*tmp_path.glob("*.rejected.csv")] == []
     assert [*place.folder.glob("*manifest*")] == []
+    code, _ = run(place, str(path))
+    attempts = place.attempts()
+    told = report["figures"]
+    assert (code, told["events read"], told["attempts that would be new"]) == (0, 990, len(attempts))
+    assert told["students touched"] == len({key for _, key, *_ in attempts})
+
+    more = scores(tmp_path / "more.csv", 1_500)  # the first thousand are the same
+    told = run(place, str(more), "--dry-run")[1]["figures"]
+    assert run(place, str(more))[0] == 0
+    stand = {row[:3]: row for row in place.attempts()}
+    assert told["attempts that would be new"] == len(stand) - len(attempts) > 0
+    assert told["attempts that would be revised"] == sum(stand[row[:3]] != row for row in attempts) > 0
+    assert told["events without effect"] >= 990
+    again = run(place, str(path), str(more), "--realm", "default", "--dry-run")[1]["figures"]
+    assert (again["files done"], again["students touched"]) == (2, 0)
+
+
+def test_a_run_over_the_stream_that_is_killed_anywhere_sends_every_row(
+    stack: Stack, database: str, tmp_path: Path
+) -> None:
+    """What is sent twice is a duplicate: the stream gives what the file does."""
+    path, system = scores(tmp_path / "scores.csv", 3_000), System(stack, database, tmp_path)
+    # in six pieces, each of them a few words with the stream and one with the manifest
+    sent = (str(path), "--via-stream", "--rate", "500", "--manifest", str(tmp_path / "manifest.json"))
+    begun, chance, breaks = datetime.now(UTC) - timedelta(seconds=1), random.Random(), list[int]()
+    try:
+        for _ in range(3):
+            breaks.append(chance.randint(1, 9))
+            process = system.start("backfill", *sent, broken_at=breaks[-1])
+            process.communicate(timeout=60)
+            assert process.returncode == -signal.SIGKILL, breaks
+        code, report = system.run(main, *sent)
+        assert (code, report["figures"]["rows accepted"]) == (0, 2_970), breaks
+        span = ("--from", begun.isoformat(), "--to", datetime.now(UTC).isoformat(), "--share", "1")
+        code, report = system.run(replay.main, *span)
+        assert (code, report["figures"]["events read"] >= 2_970) == (0, True), breaks
+        by_the_stream = system.rows()
+        system.execute("TRUNCATE attempts, course_scores")
+        assert system.run(main, str(path))[0] == 0
+        assert system.rows() == by_the_stream, breaks
+    finally:
+        system.close()
 
 
 def test_no_student_id_is_in_what_a_run_leaves(

@@ -41,11 +41,13 @@ def test_states_of_the_lost_future_are_out_of_reach(registry: Registry) -> None:
     assert (code, told["figures"]["epoch"] > 2_000_000) == (0, True), (
         "a number that was used never comes again"
     )
+    code, dry, said = run(registry, *RESTORED, "--dry-run")
     code, told, said = run(registry, *RESTORED)
     assert code == 0, said
     assert told["figures"]["keys of other epochs removed"] >= 2
+    assert told["figures"]["keys of other epochs removed"] == dry["figures"]["keys of other epochs in Redis"]
     assert all(verdict["good"] for verdict in told["verdicts"])
-    assert "python -m scripts.replay --from 2026-03-02T08:30:00Z --to" in said
+    assert "python -m scripts.replay --from 2026-03-02T08:30:00.000Z --to" in said
 
     again = Registry(registry.environment, registry.folder)
     again.deliver([attempt("ada", score=90)])
@@ -83,9 +85,13 @@ def test_workers_go_on_at_their_checkpoints_once_these_are_accepted(registry: Re
     source = f"{registry.prefix()}:shardId-000000000000"
     registry.office.ledger.open_source(source)
     registry.close()
+    code, dry, said = run(registry, *RESTORED, "--accept-checkpoints", "--dry-run")
+    assert code == 0, said
     code, told, said = run(registry, *RESTORED, "--accept-checkpoints")
     assert code == 0, said
     assert told["figures"]["sources with a gap to replay"] == 1
+    assert told["gaps"] == dry["gaps"]
+    assert dry["figures"].items() <= told["figures"].items()
     again = Registry(registry.environment, registry.folder)
     assert again.office.ledger.progress()[source].committed.sequence == 49650000000000000000007
     again.close()

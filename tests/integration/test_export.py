@@ -3,7 +3,12 @@
 import csv
 import io
 import json
+import os
+import random
+import signal
 import stat
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from scripts import erase, export
 from scripts.frame.script import execute
 from scripts.frame.showing import Show
 from tests.conftest import NOW
+from tests.integration.breaking import COUNT
 from tests.integration.registry import Registry, attempt
 
 ADA = "ada-4711"
@@ -97,6 +103,67 @@ def test_an_unfinished_file_of_a_run_that_was_killed_is_in_nobodys_way(
     record.with_name(f".{record.name}.part").write_text("half of it")
     assert run(registry, "--out", str(record), *WHOM)[0] == 0
     assert sorted(path.name for path in record.parent.glob(".*.part")) == []
+
+
+def test_a_run_that_was_killed_between_two_files_is_finished_by_the_next(
+    registry: Registry, record: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "a.csv"
+    files = ("--out", str(record), "--csv", str(table), *WHOM)
+    assert run(registry, *files)[0] == 0
+    whole = table.read_bytes()
+    record.rename(record.with_name(f".{record.name}.part"))
+    table.write_bytes(whole[:100])
+    assert run(registry, *files)[0] == 0
+    assert table.read_bytes() == whole
+    assert json.loads(record.read_bytes())["courses"]
+    record.unlink()
+    assert run(registry, *files)[0] == 2, "a table alone is somebody else's"
+    assert run(registry, "--out", str(record), "--csv", str(record), *WHOM)[0] == 2
+
+
+def test_killed_at_random_places_it_leaves_both_files_or_neither_in_the_next_runs_way(
+    registry: Registry, record: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "a.csv"
+    argv = ("--student-id-file", str(registry.folder / "id.txt"), "--csv", str(table), *WHOM)
+    run(registry, "--dry-run")  # which writes down whose record it is
+    counted = record.with_name("other.json")
+    words = broken_off(registry, 0, "export", *argv, "--out", str(counted))
+    shall, attempts = comparable(counted), table.read_bytes()
+    table.unlink()
+    chance, breaks = random.Random(), list[int]()
+    for _ in range(4):
+        breaks.append(chance.randint(1, words))
+        broken_off(registry, breaks[-1], "export", *argv, "--out", str(record))
+    code, _, said = run(registry, "--out", str(record), "--csv", str(table), *WHOM)
+    assert code == 0, (breaks, said)
+    assert (comparable(record), table.read_bytes()) == (shall, attempts), breaks
+    assert [*tmp_path.glob(".*.part"), *record.parent.glob(".*.part")] == []
+
+
+def broken_off(registry: Registry, at: int, *argv: str) -> int:
+    """A run in a process of its own, killed at that word; how many words it said if it came to its end."""
+    words = registry.folder / "words"
+    words.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.integration.breaking", str(at), str(int(signal.SIGKILL)), *argv],
+        env={**os.environ, **registry.environment, COUNT: str(words)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in ((-signal.SIGKILL,) if at else (0,)), done.stderr
+    return int(words.read_text()) if words.exists() else 0
+
+
+def comparable(record: Path) -> dict[str, Any]:
+    """A record less what says when it was made; every try to make one is a look that is written down."""
+    body: dict[str, Any] = json.loads(record.read_bytes())
+    del body["exported_at"]
+    body["disclosures"] = {json.dumps({**one, "at": None}) for one in body["disclosures"]}
+    return body
 
 
 def test_an_erased_or_unknown_student_is_told(registry: Registry, record: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import psutil
 import psycopg
 import pytest
 
@@ -187,6 +188,20 @@ def test_killed_at_any_moment_a_second_run_ends_as_one_clean_run(
     assert right(ledger, projection, keys)
 
 
+def test_a_run_that_is_killed_leaves_none_of_its_processes(
+    environment: dict[str, str], keys: list[StateKey]
+) -> None:
+    process = started(environment, "--processes", "2")
+    first = psutil.Process(process.pid)
+    pool: list[psutil.Process] = []
+    while len(pool) < 3 and process.poll() is None:  # the two, and who tracks what they share
+        pool = first.children(recursive=True)
+    process.kill()
+    process.communicate(timeout=30)
+    _, alive = psutil.wait_procs(pool, timeout=30)
+    assert alive == []
+
+
 def test_beside_live_writes_no_reader_ever_sees_a_wrong_score(
     environment: dict[str, str],
     ledger: AuroraLedger,
@@ -234,13 +249,13 @@ def test_beside_live_writes_no_reader_ever_sees_a_wrong_score(
         thread.start()
     try:
         assert written.wait(60)
-        codes = [run(environment, tmp_path / "report.json")[0] for _ in range(2)]
+        codes = [run(environment, tmp_path / "report.json", *how)[0] for how in ((), (), ("--repair",))]
         verified = run(environment, tmp_path / "report.json", "--verify")[0]
     finally:
         done.set()
         for thread in threads:
             thread.join()
-    assert (codes, verified, wrong) == ([0, 0], 0, [])
+    assert (codes, verified, wrong) == ([0, 0, 0], 0, [])
     assert right(ledger, projection, keys)
 
 

@@ -56,6 +56,17 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def foretold(morgue: Morgue) -> tuple[int, int, int]:
+    """What became of all letters, as a dry run has told before: tried, recovered, failed again."""
+    told = figures(morgue.run(main, "--dry-run")[1])
+    would = (told["letters that would be recovered"], told["letters that would fail again"])
+    rows = len(morgue.rows())
+    done = letters(morgue.run(main)[1])
+    assert done[1:] == would
+    assert len(morgue.rows()) - rows == told["attempts that would be new"]
+    return done
+
+
 def letters(report: dict[str, Any]) -> tuple[int, int, int]:
     """Tried, recovered, failed again."""
     names = ("letters tried", "letters recovered", "letters that failed again")
@@ -115,17 +126,25 @@ def test_letters_are_chosen_by_reason_shard_and_time(morgue: Morgue) -> None:
     assert figures(morgue.run(main)[1])["letters chosen"] == 0
 
 
-def test_an_erased_student_comes_back_only_once_the_tombstone_is_lifted(morgue: Morgue) -> None:
-    (event,) = some_events(1)
-    morgue.bury_events([event], Reason.ERASED)
-    morgue.execute("INSERT INTO students (student_key) VALUES (%s)", [event.student_key])
+def test_what_tombstones_and_horizons_refuse_stays_a_letter(morgue: Morgue) -> None:
+    """Once lifted, a tombstone refuses what it has met, and no more; a horizon what was graded before it."""
+    refused, later = some_events(1)[0], some_events(1, seed=1, ago=timedelta(minutes=30))[0]
+    morgue.bury_events([refused], Reason.ERASED)
+    morgue.bury_events([later])
+    morgue.execute("INSERT INTO students (student_key) VALUES (%s)", [refused.student_key])
     morgue.execute("INSERT INTO erasures (student_ref, courses) SELECT student_ref, '{}' FROM students")
-    assert letters(morgue.run(main, "--reason", "erased")[1]) == (1, 0, 1)
-    assert morgue.standing() == [("erased", 1, False)]
+    assert foretold(morgue) == (2, 0, 2)
+    assert morgue.standing() == [("erased", 1, False)] * 2
     assert morgue.rows() == []
-    morgue.execute("DELETE FROM erasures")
-    assert letters(morgue.run(main, "--reason", "erased")[1]) == (1, 1, 0)
+    morgue.execute("UPDATE erasures SET lifted_at = now(), refused_until = %s", [refused.graded_at])
+    assert foretold(morgue) == (2, 1, 1)
     assert len(morgue.rows()) == 1
+    morgue.execute("DELETE FROM erasures")
+    morgue.execute("UPDATE ledger SET horizon = %s", [refused.graded_at + timedelta(minutes=1)])
+    assert foretold(morgue) == (1, 0, 1)
+    morgue.execute("UPDATE ledger SET horizon = '-infinity'")
+    assert foretold(morgue) == (1, 1, 0)
+    assert len(morgue.rows()) == 2
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])

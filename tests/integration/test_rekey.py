@@ -52,15 +52,18 @@ def test_everybody_is_moved_and_known_by_either_key(registry: Registry) -> None:
     code, _, said = run(before)
     assert (code, "make 'k2' the current key" in " ".join(said.split())) == (1, True)
     assert run(before, "--dry-run")[1]["figures"]["students to move"] == 30
+    assert run(before, "--prepare", "--dry-run")[1]["figures"]["pseudonyms that would be added"] == 30
     code, told, said = run(before, "--prepare")
     assert (code, told["figures"]["pseudonyms added"]) == (0, 30), said
     assert run(before, "--prepare")[1]["figures"]["pseudonyms added"] == 0
 
     after = ring(before, "k2")
     after.deliver([attempt(student, number=2) for student in STUDENTS], source="new edge")
+    code, dry, said = run(after, "--dry-run")
     code, told, said = run(after)
     assert code == 0, said
-    assert told["figures"]["students moved"] == 30
+    assert told["figures"]["students moved"] == dry["figures"]["students to move"] == 30
+    assert dry["figures"]["states under former pseudonyms removed"] == 30
     assert told["figures"]["states under former pseudonyms removed"] == 30
     new = {student: after.state(student) for student in STUDENTS}
     assert set(new.values()).isdisjoint(old.values())

@@ -18,6 +18,14 @@ from worker.local.stack import Stack
 
 SECOND = timedelta(seconds=1)
 FAST = ("--share", "1")
+COUNTS = (
+    "attempts that would be new",
+    "attempts that would be revised",
+    "events without effect",
+    "events that would be refused as erased",
+    "events that would be dead letters",
+)
+"""Where a dry run puts each event, once."""
 
 
 class Tape(System):
@@ -125,6 +133,33 @@ def test_a_dry_run_tells_what_the_replay_then_changes(tape: Tape) -> None:
     assert figures(again)["means of the last attempts that would change"] == 0
 
 
+def test_a_dry_run_knows_what_horizons_and_tombstones_refuse(tape: Tape) -> None:
+    """A horizon of all courses, one of a course, a tombstone and a lifted one: the replay meets all four."""
+    events = some_events(400)
+    known = [event for n, event in enumerate(events[:200]) if n % 10 != 9]
+    assert tape.run(main, *tape.record(known), *FAST)[0] == 0
+    first, second = (min(event.graded_at for event in events) + n * SECOND for n in (80, 160))
+    tape.execute("UPDATE ledger SET horizon = %s", [first])
+    tape.execute("INSERT INTO horizons SELECT course_ref, %s FROM courses ORDER BY 1 LIMIT 1", [second])
+    tape.execute("INSERT INTO erasures (student_ref, courses) SELECT min(student_ref), '{}' FROM students")
+    tape.execute(
+        "INSERT INTO erasures (student_ref, courses, lifted_at, refused_until)"
+        " SELECT max(student_ref), '{}', now(), %s FROM students",
+        [second],
+    )
+    span, before = tape.record(events), len(tape.rows())
+    code, told = tape.run(main, *span, *FAST, "--dry-run", "--job", "anew")
+    assert code == 0
+    code, done = tape.run(main, *span, *FAST, "--job", "anew")
+    assert code == 0
+    assert figures(told)["events that would be refused as erased"] == figures(done)["events erased"] > 100
+    assert figures(told)["attempts that would be new"] == len(tape.rows()) - before > 100
+    revised = tape.execute("SELECT count(*) FROM attempts WHERE revision > 0 AND graded_at >= %s", [first])
+    assert figures(told)["attempts that would be revised"] == revised[0][0] > 0
+    assert figures(told)["events read"] == figures(done)["events read"] >= 400
+    assert sum(figures(told)[name] for name in COUNTS) == figures(told)["events read"]
+
+
 def test_a_flood_of_what_cannot_be_decoded_ends_the_job_with_a_sentence(
     tape: Tape, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,9 +167,13 @@ def test_a_flood_of_what_cannot_be_decoded_ends_the_job_with_a_sentence(
     for _ in range(5):
         tape.put(b"not json")
     tape.environment |= {"POISON_STREAK": "3"}
-    code, report = tape.run(main, *span[:3], tape.until_past(), *FAST)
+    span = (*span[:3], tape.until_past())
+    code, told = tape.run(main, *span, *FAST, "--dry-run")
+    assert (code, [one["good"] for one in told["verdicts"]]) == (1, [True, False])
+    code, report = tape.run(main, *span, *FAST)
     assert (code, report["exit_code"]) == (1, 1)
     assert "refused: too much of this cannot be decoded" in capfd.readouterr().err
+    assert told["verdicts"][1]["detail"].startswith("shardId-")
     assert tape.execute("SELECT count(*) FROM dead_letters") == [(0,)]
 
 

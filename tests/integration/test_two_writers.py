@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -16,6 +17,7 @@ from tests.conftest import NOW, batch, minutes, score_event
 from worker.adapters.aurora import connection
 from worker.adapters.aurora.connection import Session, disposition
 from worker.adapters.aurora.ledger import ERASE_LOCK, AuroraLedger
+from worker.adapters.aurora.rekeying import AuroraRekeying
 from worker.adapters.memory import MemoryVault
 from worker.domain.accounting import Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable, PoisonBatch, Reason
@@ -24,6 +26,7 @@ from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Version
 from worker.ports import Batch, Committed, StateKey
 from worker.stream.failures import without_poison
+from worker.upkeep import Rekeyed
 
 ROUNDS = 25
 SOURCES = ("a", "b")
@@ -135,6 +138,60 @@ def test_two_writers_that_meet_the_same_new_students_and_courses_lose_nothing(
         assert len(state.attempts) == 2, key
         assert state.version.number == 2, "each writer's transaction is one version"
     assert total(writers[0], Outcome.APPLIED) == len(everything)
+
+
+def test_a_student_who_is_rekeyed_between_look_up_and_commit_is_met_under_the_new_key(
+    writers: list[AuroraLedger], database: str
+) -> None:
+    """References are looked up once, before the transaction; the ledger tells it when they do not hold."""
+    first, _ = writers
+    commit(first, batch(score_event("ada"), source="a"))
+    given = batch(score_event("ada", attempt=2), score_event("ben"), source="a", sequence=2)
+    interned = first.intern(given)
+    old, present = score_event("ada"), score_event("ada, anew")
+    with closing(AuroraRekeying(lambda: database)) as rekeying:
+        assert rekeying.rekey([Rekeyed(old.student_key, present.student_key, present.sealed_id)]) == 0
+    with pytest.raises(LedgerUnavailable):
+        first.commit(interned)
+    committed = commit(first, given)
+    assert committed.accounting[Outcome.APPLIED] == 2
+    keys = {touched.key.student_key for touched in committed.touched}
+    assert keys == {present.student_key, score_event("ben").student_key}
+
+
+def test_a_rekeying_of_others_costs_a_look_and_nothing_else(
+    writers: list[AuroraLedger], database: str
+) -> None:
+    first, _ = writers
+    commit(first, batch(score_event("cleo"), source="a"))
+    interned = first.intern(batch(score_event("ada"), source="a", sequence=2))
+    old, present = score_event("cleo"), score_event("cleo, anew")
+    with closing(AuroraRekeying(lambda: database)) as rekeying:
+        rekeying.rekey([Rekeyed(old.student_key, present.student_key, present.sealed_id)])
+    assert first.commit(interned).accounting[Outcome.APPLIED] == 1
+
+
+def test_a_row_is_staged_as_it_was_sent(writers: list[AuroraLedger], admin: psycopg.Connection[Any]) -> None:
+    events = [
+        score_event("ada", item="Prüfung \U0001f600 \n\t\\ 'x'", score=None, max_score=0.1, source="ünï"),
+        score_event("ben", score=-1e-300, max_score=1e6, attempt=2**63 - 1),
+        score_event("cleo", score=2 / 3, max_score=3, attempt=None, event_id="é" * 128),
+        score_event("dora", void=True),
+    ]
+    given = batch(*events, source="a")
+    commit(writers[0], given)
+    rows = admin.execute(
+        "SELECT attempt_key, attempt_check, score, max_score, occurred_at, graded_at, kind, rev, digest, "
+        "event_key, item, source FROM attempts"
+    ).fetchall()
+    expected = {
+        (
+            *(r.key, r.check, e.score, e.max_score, e.occurred_at, e.graded_at),
+            *(e.kind, r.rev, r.digest, r.event_key, e.item_id, e.source),
+        )
+        for e, r in ((one.event, one.register) for one in given.events)
+    }
+    assert set(rows) == expected
 
 
 def test_versions_are_gapless_in_the_order_of_commits(writers: list[AuroraLedger]) -> None:
@@ -264,7 +321,9 @@ def test_an_owner_paused_inside_its_transaction_is_ended_and_tries_again(
     commit(first, batch(score_event(), source="a"))
     given = batch(score_event(score=1, graded=NOW + minutes(1)), source="a", sequence=2)
     (delivered,) = given.events
-    colliding = delivered._replace(register=delivered.register._replace(check=17))
+    colliding = msgspec.structs.replace(
+        delivered, register=msgspec.structs.replace(delivered.register, check=17)
+    )
     given = Batch(given.source, given.high, [colliding])
 
     with closing(AuroraLedger(lambda: database, vault)) as paused:

@@ -17,7 +17,7 @@ from worker.domain.accounting import Outcome
 from worker.domain.errors import Reason
 from worker.kcl.totals import ShardTotals
 from worker.metrics import COUNTERS, GAUGES, HISTOGRAMS, PREFIX
-from worker.product_metrics import API, DIMENSION, WORKER, Figure, Minute, told_each_minute
+from worker.product_metrics import API, DIMENSION, WORKER, Figure, Minute, tell_end, told_each_minute
 
 FORMAT: dict[str, Any] = {
     "type": "object",
@@ -99,6 +99,16 @@ def test_the_line_is_valid_and_small(figures: Sequence[Figure]) -> None:
     assert line["_aws"]["Timestamp"] == 1_700_000_000_500
     assert line[DIMENSION] == "worker"
     assert len(json.dumps(line)) < 10_000
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_job_tells_its_end(done: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("WARNING")
+    tell_end("edu-analytics-dev", "retention", done=done, now=lambda: 60.0)
+    line = json.loads(capsys.readouterr().err)
+    check(line)
+    assert (line["Done"], line[DIMENSION]) == (float(done), "retention")
+    assert line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "edu-analytics-dev"
 
 
 def test_what_did_not_happen_is_zero_and_time_without_an_event_is_absent() -> None:

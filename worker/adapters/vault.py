@@ -1,7 +1,7 @@
 """Seals dead-letter payloads: AES-256-GCM under a data key an hour, itself wrapped by a master key.
 
-A worker can seal but, in AWS, only a task that may call kms:Decrypt can open; one hour's data key that leaks
-opens one process's hour.
+A worker can seal but, in AWS, only a job whose role may call kms:Decrypt in this context can open; one hour's
+data key that leaks opens one process's hour.
 
     sealed = version u8 | length of the wrapped key u16 | wrapped key | nonce 12 | ciphertext
 """
@@ -17,6 +17,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from worker.domain.errors import LedgerUnavailable
+
+CONTEXT = {"purpose": "dead-letters"}
+"""KMS binds each wrapped data key to it, a role's rights may name it, and the audit trail shows it."""
 
 _VERSION = 1
 _NONCE = 12
@@ -114,7 +117,9 @@ class KmsMaster:
 
     def generate(self) -> tuple[bytes, bytes]:
         try:
-            answer = self._client.generate_data_key(KeyId=self._key_id, KeySpec="AES_256")
+            answer = self._client.generate_data_key(
+                KeyId=self._key_id, KeySpec="AES_256", EncryptionContext=CONTEXT
+            )
         except (BotoCoreError, ClientError) as error:
             msg = f"KMS gave no data key ({type(error).__name__})"
             raise LedgerUnavailable(msg) from None
@@ -122,7 +127,9 @@ class KmsMaster:
 
     def unwrap(self, wrapped: bytes) -> bytes:
         try:
-            plain: bytes = self._client.decrypt(CiphertextBlob=wrapped, KeyId=self._key_id)["Plaintext"]
+            answer = self._client.decrypt(
+                CiphertextBlob=wrapped, KeyId=self._key_id, EncryptionContext=CONTEXT
+            )
         except (BotoCoreError, ClientError) as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else None
             if code in _NOT_OURS:
@@ -130,4 +137,5 @@ class KmsMaster:
                 raise ValueError(msg) from None
             msg = f"KMS did not open the data key ({code or type(error).__name__})"
             raise LedgerUnavailable(msg) from None
+        plain: bytes = answer["Plaintext"]
         return plain

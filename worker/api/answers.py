@@ -21,7 +21,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class InCourse(CourseScores, frozen=True, kw_only=True):
-    """One course of a student: the outputs of the definition, docs/scores.md, and what the course adds."""
+    """One course of a student: the outputs of the definition (docs/scores.md), and what the course adds."""
 
     percentile_in_course: float | None
     at_risk: AtRisk

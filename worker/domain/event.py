@@ -9,7 +9,6 @@ import functools
 import hashlib
 import struct
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -51,11 +50,12 @@ class ScoreEvent(msgspec.Struct, frozen=True, gc=False):
     source: str = "default"
 
 
-class Register(NamedTuple):
+class Register(msgspec.Struct, frozen=True, gc=False):
     """The ledger's view of one event: the attempt it writes, and its place in the order of writers.
 
     `key` and `check` are the two big-endian signed halves of one 128-bit hash: equal keys with different
-    checks are two attempts that collide.
+    checks are two attempts that collide. `occurred` and `graded` are the event's times in microseconds since
+    1970.
     """
 
     key: int
@@ -63,11 +63,14 @@ class Register(NamedTuple):
     event_key: str
     rev: int
     digest: bytes
+    occurred: int
+    graded: int
 
 
 def micros(moment: datetime) -> int:
     """Microseconds since 1970-01-01T00:00:00Z of an aware datetime, exactly."""
-    return (moment - EPOCH) // _MICROSECOND
+    since = moment - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_micros(value: int) -> datetime:
@@ -85,19 +88,26 @@ def register_of(event: ScoreEvent) -> Register:
 
     The attempt is named by its number, else by the event id, else by its time in microseconds.
     """
-    if event.attempt is not None:
-        name = f"a:{event.attempt}"
-    elif event.event_id is not None:
-        name = f"e:{event.event_id}"
+    occurred = micros(event.occurred_at)
+    graded = occurred if event.graded_at is event.occurred_at else micros(event.graded_at)
+    event_id, attempt, score = event.event_id, event.attempt, event.score
+    if attempt is not None:
+        key, check = _numbered(event.source, event.item_id, attempt)
     else:
-        name = f"t:{micros(event.occurred_at)}"
-    key, check = _named(event.source, event.item_id, name)
-    return Register(key, check, event.event_id or "", REVISION_OF_NORMALISER, _digest(event))
+        name = f"t:{occurred}" if event_id is None else f"e:{event_id}"
+        key, check = _named(event.source, event.item_id, name)
+    content = _CONTENT.pack(1, score is not None, score or 0.0, event.kind, event.max_score, occurred)
+    digest = hashlib.blake2b(content, digest_size=16).digest()
+    return Register(key, check, event_id or "", REVISION_OF_NORMALISER, digest, occurred, graded)
 
 
 @functools.lru_cache(1 << 14)
-def _named(source: str, item_id: str, name: str) -> tuple[int, int]:
+def _numbered(source: str, item_id: str, attempt: int) -> tuple[int, int]:
     """A whole class takes the first attempt of one item: one hash for all of them."""
+    return _named(source, item_id, f"a:{attempt}")
+
+
+def _named(source: str, item_id: str, name: str) -> tuple[int, int]:
     parts = length_prefixed(source.encode(), item_id.encode(), name.encode())
     key, check = _HALVES.unpack(hashlib.blake2b(parts, digest_size=16).digest())
     return key, check
@@ -109,18 +119,6 @@ def order_of(event: ScoreEvent, register: Register) -> tuple[datetime, int, str,
     The newer grading wins, then a void, then event key, decoder revision and content.
     """
     return event.graded_at, event.kind, register.event_key, register.rev, register.digest
-
-
-def _digest(event: ScoreEvent) -> bytes:
-    content = _CONTENT.pack(
-        1,
-        event.score is not None,
-        event.score or 0.0,
-        event.kind,
-        event.max_score,
-        micros(event.occurred_at),
-    )
-    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def ratio_micros(score: float | None, max_score: float) -> int | None:

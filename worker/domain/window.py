@@ -17,7 +17,7 @@ more than any window reads, because an event may be dated up to five minutes ahe
 import struct
 from collections.abc import Iterable
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 FORMAT = 1
 RING = 20
@@ -33,6 +33,7 @@ _HEADER = struct.Struct(">cQQ")
 _HEAD = struct.Struct("<BIIiqBB")
 _DAY = struct.Struct("<HqI")
 _ENTRY = struct.Struct("<qii")
+_HEAD_SIZE, _DAY_SIZE, _ENTRY_SIZE = _HEAD.size, _DAY.size, _ENTRY.size
 _BY_PLACE = itemgetter(0, 1)
 _NO_DAY = (0, 0, 0)
 
@@ -50,6 +51,10 @@ class Attempt(NamedTuple):
     occurred: int
     key: int
     ratio: int | None
+
+
+Placed: TypeAlias = tuple[int, int, int | None]
+"""An attempt as a bare tuple, which takes a tenth of the time to make."""
 
 
 class Ambiguous(Exception):
@@ -73,7 +78,8 @@ class Window(NamedTuple):
 
 def header(version: tuple[int, int]) -> bytes:
     """The first 17 bytes of a state; equal headers mean equal contents."""
-    return _HEADER.pack(b"S", *version)
+    birth, number = version
+    return _HEADER.pack(b"S", birth, number)
 
 
 def version_of(value: bytes) -> Version:
@@ -85,7 +91,7 @@ def version_of(value: bytes) -> Version:
 EMPTY = _HEAD.pack(FORMAT, 0, 0, NOTHING, NEVER, 0, 0)
 
 
-def fold(content: bytes, attempt: Attempt) -> bytes:
+def fold(content: bytes, attempt: Placed) -> bytes:
     """The content after one more attempt, in whatever order attempts come.
 
     Raises:
@@ -99,35 +105,39 @@ def fold(content: bytes, attempt: Attempt) -> bytes:
     last_activity = max(last_activity, occurred)
     if ratio is None:
         head = _HEAD.pack(FORMAT, total + 1, scored, best, last_activity, ring_size, day_count)
-        return head + content[_HEAD.size :]
-    entry = (occurred, ratio, key >> 32)
-    days_end = _HEAD.size + _DAY.size * day_count
-    if ring_size and not _after(entry, _ENTRY.unpack_from(content, len(content) - _ENTRY.size)):
-        return _insert(unpack(content), entry, last_activity)
-    day = occurred // DAY_MICROS
-    days = content[_HEAD.size : days_end]
-    if day_count and _DAY.unpack_from(days, len(days) - _DAY.size)[0] == day:
-        _, total_ratio, count = _DAY.unpack_from(days, len(days) - _DAY.size)
-        days = days[: -_DAY.size] + _DAY.pack(day, total_ratio + ratio, count + 1)
+        return head + content[_HEAD_SIZE:]
+    key >>= 32
+    if ring_size:
+        last_occurred, _, last_key = _ENTRY.unpack_from(content, len(content) - _ENTRY_SIZE)
+        if (occurred, key) <= (last_occurred, last_key):
+            return _insert(unpack(content), (occurred, ratio, key), last_activity)
+    day, total_ratio, count = occurred // DAY_MICROS, ratio, 1
+    first_day, days_end = _HEAD_SIZE, _HEAD_SIZE + _DAY_SIZE * day_count
+    kept_days, ring = days_end, days_end
+    if day_count:
+        last_day, total_before, count_before = _DAY.unpack_from(content, days_end - _DAY_SIZE)
+        if last_day == day:
+            kept_days, total_ratio, count = days_end - _DAY_SIZE, ratio + total_before, count_before + 1
+        while first_day < kept_days and _DAY.unpack_from(content, first_day)[0] <= day - DAYS:
+            first_day += _DAY_SIZE
+    if ring_size == RING:
+        ring += _ENTRY_SIZE
     else:
-        days += _DAY.pack(day, ratio, 1)
-        while _DAY.unpack_from(days)[0] <= day - DAYS:
-            days = days[_DAY.size :]
-    ring = content[days_end:] + _ENTRY.pack(*entry)
-    ring = ring[-RING * _ENTRY.size :]
-    head = _HEAD.pack(
-        FORMAT,
-        total + 1,
-        scored + 1,
-        max(best, ratio),
-        last_activity,
-        len(ring) // _ENTRY.size,
-        len(days) // _DAY.size,
+        ring_size += 1
+    day_count = (kept_days - first_day) // _DAY_SIZE + 1
+    best = max(best, ratio)
+    return b"".join(
+        (
+            _HEAD.pack(FORMAT, total + 1, scored + 1, best, last_activity, ring_size, day_count),
+            content[first_day:kept_days],
+            _DAY.pack(day, total_ratio, count),
+            content[ring:],
+            _ENTRY.pack(occurred, ratio, key),
+        )
     )
-    return head + days + ring
 
 
-def rebuild(attempts: Iterable[Attempt]) -> bytes:
+def rebuild(attempts: Iterable[Placed]) -> bytes:
     """The content of exactly these attempts: what folding them one by one gives, at a fifth of its cost."""
     ordered = sorted(attempts, key=_BY_PLACE)
     if not ordered:
@@ -146,7 +156,7 @@ def rebuild(attempts: Iterable[Attempt]) -> bytes:
             len(ordered),
             len(scored),
             max(ratio for _, ratio, _ in scored) if scored else NOTHING,
-            ordered[-1].occurred,
+            ordered[-1][0],
             list(reversed(days.values())),
             scored[-RING:],
         )
@@ -163,8 +173,8 @@ def unpack(content: bytes) -> Window:
         form, total, scored, best, last_activity, _, day_count = _HEAD.unpack_from(content)
         if form != FORMAT:
             raise UnknownFormat(form)
-        days_end = _HEAD.size + _DAY.size * day_count
-        days = list(_DAY.iter_unpack(content[_HEAD.size : days_end]))
+        days_end = _HEAD_SIZE + _DAY_SIZE * day_count
+        days = list(_DAY.iter_unpack(content[_HEAD_SIZE:days_end]))
         ring = list(_ENTRY.iter_unpack(content[days_end:]))
     except struct.error as error:
         raise UnknownFormat(str(error)) from None
@@ -186,10 +196,6 @@ def _pack(window: Window) -> bytes:
 
 def _place(entry: tuple[int, int, int]) -> tuple[int, int]:
     return entry[0], entry[2]
-
-
-def _after(entry: tuple[int, int, int], last: tuple[int, int, int]) -> bool:
-    return _place(entry) > _place(last)
 
 
 def _insert(window: Window, entry: tuple[int, int, int], last_activity: int) -> bytes:

@@ -22,6 +22,10 @@ SELECT epoch, %(restored_to)s, %(by)s FROM raised
 ON CONFLICT DO NOTHING
 RETURNING epoch
 
+-- name: behind
+SELECT seq, sub FROM source_progress
+WHERE source = %(source)s AND (seq, sub) < (%(seq)s::numeric, %(sub)s::integer)
+
 -- name: accept
 UPDATE source_progress p
 SET seq = n.seq, sub = n.sub

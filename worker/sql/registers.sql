@@ -2,8 +2,8 @@
 
 -- name: known
 -- OFFSET 0 keeps each look-up apart, here and below: joined, the planner reads all students, or all attempts.
-SELECT k.asked, s.student_key,
-       EXISTS (SELECT FROM erasures e WHERE e.student_ref = s.student_ref AND e.lifted_at IS NULL OFFSET 0)
+SELECT k.asked, s.student_key, e.lifted_at IS NULL AND e.student_ref IS NOT NULL AS erased,
+       CASE WHEN e.lifted_at IS NOT NULL THEN nullif(e.refused_until, '-infinity') END AS refused_until
 FROM (SELECT DISTINCT unnest(%(students)s::uuid[])) k (asked)
 CROSS JOIN LATERAL (
     SELECT student_ref FROM students WHERE student_key = k.asked
@@ -12,6 +12,15 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) f
 CROSS JOIN LATERAL (SELECT * FROM students WHERE student_ref = f.student_ref OFFSET 0) s
+LEFT JOIN LATERAL (SELECT * FROM erasures WHERE student_ref = f.student_ref OFFSET 0) e ON true
+
+-- name: horizons
+SELECT n.course_id, greatest(l.horizon, h.before)
+FROM unnest(%(courses)s::text[]) AS n (course_id)
+CROSS JOIN ledger l
+LEFT JOIN courses o USING (course_id)
+LEFT JOIN horizons h USING (course_ref)
+WHERE greatest(l.horizon, h.before) > '-infinity'
 
 -- name: writers
 -- Look-ups first here too: the planner, left to choose, may walk through every learner of a course.

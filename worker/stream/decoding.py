@@ -1,5 +1,6 @@
 """From records to events: whatever arrives becomes events and dead letters, never an exception."""
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
@@ -9,17 +10,24 @@ from uuid import UUID
 import msgspec
 
 from worker.domain import envelope
+from worker.domain import identity as ids
 from worker.domain.envelope import Opened
 from worker.domain.errors import Poison, Reason
 from worker.domain.event import register_of
 from worker.domain.formats import native
+from worker.domain.formats.native import NativeEvent
 from worker.domain.identity import Identity
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Batch, DeadLetter, Delivered, Record, Source
+from worker.ports import Batch, DeadLetter, Delivered, Record, Source, States
 
 _PSEUDONYM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 WHOLE_RECORD = -1
 """The event number of a dead letter that is a whole record."""
+
+_Student: TypeAlias = tuple[UUID | None, bytes | None]
+"""A student of an envelope: the pseudonym, and the seal; None where nobody can read it."""
+
+_NOBODY: _Student = (None, None)
 
 
 class Decoder(NamedTuple):
@@ -35,28 +43,37 @@ class Decoder(NamedTuple):
         except Poison as poison:
             letter = _letter(record.position, WHOLE_RECORD, poison, record.data)
             return [], [letter]
-        seals = _by_number(opened.students)
+        wires = native.parse_all(opened.events)
+        return self._delivered(record, opened, opened.events if wires is None else wires)
+
+    def _delivered(
+        self, record: Record, opened: Opened, found: Sequence[bytes | NativeEvent]
+    ) -> tuple[list[Delivered], list[DeadLetter]]:
+        position, latest = record.position, record.arrived_at + native.MAX_AHEAD
+        students = _by_number(opened.students)
         events: list[Delivered] = []
         letters: list[DeadLetter] = []
-        for number, raw in enumerate(opened.events):
+        for number, one in enumerate(found):
             try:
-                events.append(self._deliver(record, number, raw, seals))
+                wire = native.parse(one) if isinstance(one, bytes) else one
+                event = native.event_of(wire, *self._student(wire, students), latest)
             except Poison as poison:
-                payload = _redeliverable(raw, opened)
-                letters.append(_letter(record.position, number, poison, payload))
+                payload = _redeliverable(opened.events[number], opened)
+                letters.append(_letter(position, number, poison, payload))
+            else:
+                events.append(Delivered(event, register_of(event), position, number))
         return events, letters
 
-    def _deliver(self, record: Record, number: int, raw: bytes, seals: Mapping[int, str]) -> Delivered:
-        wire = native.parse(raw)
+    def _student(self, wire: NativeEvent, students: Mapping[int, _Student]) -> tuple[UUID, bytes]:
         key = wire.student_key
-        event = native.canonical(
-            wire,
-            sealed_id=None if key is None else seals.get(key.int),
-            identity=self.identity,
-            realm=self.realm,
-            arrived_at=record.arrived_at,
-        )
-        return Delivered(event, register_of(event), record.position, number)
+        if key is None or wire.sealed_id is not None:
+            return native.whose(wire, self.identity, self.realm)
+        known, sealed = students.get(key.int, _NOBODY)
+        if known is None:
+            raise Poison(Reason.MISSING_FIELD, "sealed_id")
+        if sealed is None:
+            raise Poison(Reason.INVALID_FIELD, "sealed_id")
+        return known, sealed
 
 
 class Limits(NamedTuple):
@@ -77,76 +94,83 @@ def batches(source: Source, records: Iterable[Record], decoder: Decoder, limits:
     event or dead letter with which the next part begins. Dead letters count as events do, because each is
     sealed and stored in the same transaction.
     """
-    part = _Part([], [], set())
+    part = _Part(limits)
     high = ORIGIN
     for record in records:
         events, letters = decoder.decode(record)
-        if not part.take(limits, events, letters):
+        if not part.take(events, letters):
             for piece in _in_order(events, letters):
-                if part.full(limits, piece):
-                    inside = record.position._replace(events=piece.number)
-                    yield Batch(source, high, part.events, part.letters, inside)
-                    part = _Part([], [], set())
+                if part.full(piece):
+                    yield part.batch(source, high, record.position._replace(events=piece.number))
+                    part = _Part(limits)
                 part.add(piece)
         high = record.position
-        if part.full(limits):
-            yield Batch(source, high, part.events, part.letters)
-            part = _Part([], [], set())
+        if part.full():
+            yield part.batch(source, high)
+            part = _Part(limits)
     if part.events or part.letters:
-        yield Batch(source, high, part.events, part.letters)
+        yield part.batch(source, high)
 
 
-_Place: TypeAlias = tuple[int, str]
-
-
-def _place(delivered: Delivered) -> _Place:
-    """Which state, as what is hashed without a call into Python; a UUID's hash is one."""
-    event = delivered.event
-    return event.student_key.int, event.course_id
-
-
-class _Part(NamedTuple):
+class _Part:
     """What is gathered for the next transaction."""
 
-    events: list[Delivered]
-    letters: list[DeadLetter]
-    keys: set[_Place]
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._states = States()
+        self.events: list[Delivered] = []
+        self.letters: list[DeadLetter] = []
 
-    def take(self, limits: Limits, events: Sequence[Delivered], letters: Sequence[DeadLetter]) -> bool:
+    def take(self, events: Sequence[Delivered], letters: Sequence[DeadLetter]) -> bool:
         """Add a whole record if it fits."""
-        if len(self.events) + len(events) + len(self.letters) + len(letters) > limits.events:
+        most = self._limits
+        if len(self.events) + len(events) + len(self.letters) + len(letters) > most.events:
             return False
-        keys = self.keys.union(map(_place, events))
-        if len(keys) > limits.keys:
+        if self._states.most_with(events) > most.keys and self._states.with_all(events) > most.keys:
             return False
+        self._states.add(events)
         self.events.extend(events)
         self.letters.extend(letters)
-        self.keys.update(keys)
         return True
 
-    def full(self, limits: Limits, piece: Delivered | DeadLetter | None = None) -> bool:
+    def full(self, piece: Delivered | DeadLetter | None = None) -> bool:
         """Whether nothing more goes in, or not this piece."""
-        if len(self.events) + len(self.letters) >= limits.events:
+        if len(self.events) + len(self.letters) >= self._limits.events:
             return True
-        if not isinstance(piece, Delivered) or len(self.keys) < limits.keys:
+        if not isinstance(piece, Delivered) or len(self._states.keys) < self._limits.keys:
             return False
-        return _place(piece) not in self.keys
+        return self._states.with_all([piece]) > self._limits.keys
 
     def add(self, piece: Delivered | DeadLetter) -> None:
         if isinstance(piece, Delivered):
             self.events.append(piece)
-            self.keys.add(_place(piece))
+            self._states.add([piece])
         else:
             self.letters.append(piece)
 
+    def batch(self, source: Source, high: Position, inside: Position = ORIGIN) -> Batch:
+        return Batch(source, high, self.events, self.letters, inside, states=self._states)
 
-def _by_number(students: Mapping[str, str]) -> Mapping[int, str]:
-    """The sealed ids by the number of their pseudonym: to look for its text takes longer than to parse it."""
+
+def _by_number(students: Mapping[str, str]) -> Mapping[int, _Student]:
+    """The students of an envelope by the numbers of their pseudonyms.
+
+    To look for a pseudonym's text takes longer than to parse it, and its hash is a call into Python.
+    """
     try:
-        return {key.int: sealed for key, sealed in msgspec.convert(students, dict[UUID, str]).items()}
+        known = msgspec.convert(students, dict[UUID, str])
     except msgspec.ValidationError:
-        good = {key: sealed for key, sealed in students.items() if _PSEUDONYM.fullmatch(key)}
-        return {UUID(key).int: sealed for key, sealed in good.items()}
+        known = {UUID(key): sealed for key, sealed in students.items() if _PSEUDONYM.fullmatch(key)}
+    return {key.int: (key, _unsealed(sealed)) for key, sealed in known.items() if sealed}
+
+
+@functools.lru_cache(1 << 14)
+def _unsealed(text: str) -> bytes | None:
+    """A student's seal comes again with every envelope that holds an attempt of theirs."""
+    try:
+        return ids.from_text(text)
+    except ValueError:
+        return None
 
 
 def _in_order(events: list[Delivered], letters: list[DeadLetter]) -> Iterator[Delivered | DeadLetter]:

@@ -8,7 +8,7 @@ at the end, because live traffic goes on meanwhile.
 import heapq
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -18,7 +18,7 @@ from worker.domain.event import Kind, micros, order_of, ratio_micros
 from worker.domain.score import scores
 from worker.domain.window import Attempt
 from worker.ports import DeadLetter, Delivered, StateKey
-from worker.registers import AttemptId, Registers, Standing
+from worker.registers import AttemptId, Registers, Standing, refuses
 
 PAGE = 1_000
 
@@ -40,6 +40,7 @@ class Change(NamedTuple):
 class Found(NamedTuple):
     """The difference: every event read is in exactly one of the counts above `states`.
 
+    `erased` are those that a tombstone, also a lifted one, or a horizon refuses.
     `sizes` are the changes of the mean, ascending, of every state whose mean would be another.
     """
 
@@ -70,6 +71,11 @@ class Difference:
         self._erased = 0
         self._letters: Counter[str] = Counter()
 
+    @property
+    def states(self) -> int:
+        """How many states are to be concluded about."""
+        return len(self._winners)
+
     def take(self, events: Sequence[Delivered], letters: Iterable[DeadLetter] = ()) -> None:
         """Hold some events, at most a few thousand, against the ledger.
 
@@ -78,10 +84,11 @@ class Difference:
         """
         reasons = Counter(letter.reason.value for letter in letters)
         known = self._registers.known({one.event.student_key for one in events})
+        horizons = self._registers.horizons({one.event.course_id for one in events})
         erased, offered = 0, list[tuple[AttemptId, Standing]]()
         for one in events:
             student = known.get(one.event.student_key)
-            if student is not None and student.erased:
+            if refuses(student, horizons.get(one.event.course_id), one.event):
                 erased += 1
                 continue
             key = one.key if student is None else StateKey(student.student_key, one.event.course_id)
@@ -93,8 +100,10 @@ class Difference:
         for attempt, offer in offered:
             self._offer(attempt, offer, standing.get(attempt))
 
-    def conclude(self, as_of: datetime, largest: int = 10) -> Found:
-        """The difference as the ledger is now.
+    def conclude(
+        self, as_of: datetime, largest: int = 10, advance: Callable[[int], None] = lambda _: None
+    ) -> Found:
+        """The difference as the ledger is now; `advance` is told how many states were looked at.
 
         Raises:
             LedgerUnavailable: concluding again is safe.
@@ -107,6 +116,7 @@ class Difference:
         for start in range(0, len(keys), PAGE):
             page = keys[start : start + PAGE]
             held = self._registers.standing(page)
+            advance(len(page))
             for key in page:
                 before = held.get(key, {})
                 wins = _winning(self._winners[key], before)

@@ -4,7 +4,6 @@ Validation at the edge leaves the database nothing to refuse; this is the net be
 data that nobody foresaw cannot stop a shard.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 from worker.domain.errors import PoisonBatch
@@ -27,18 +26,14 @@ def without_poison(batch: Batch, ledger: Ledger) -> Batch:
     Found by halving: about log2(n) tries for one culprit among n, each rolled back.
     """
     culprits = set(_culprits(batch, batch.events, ledger))
-    return dataclasses.replace(
-        batch,
-        events=[d for d in batch.events if (d.position, d.number) not in culprits],
-        dead_letters=[
-            *batch.dead_letters,
-            *(refused(d) for d in batch.events if (d.position, d.number) in culprits),
-        ],
+    letters = [refused(d) for d in batch.events if (d.position, d.number) in culprits]
+    return batch.of(
+        [d for d in batch.events if (d.position, d.number) not in culprits], [*batch.dead_letters, *letters]
     )
 
 
 def _culprits(batch: Batch, suspects: Sequence[Delivered], ledger: Ledger) -> list[tuple[object, int]]:
-    if not suspects or _accepted(dataclasses.replace(batch, events=suspects, dead_letters=()), ledger):
+    if not suspects or _accepted(batch.of(suspects, ()), ledger):
         return []
     if len(suspects) == 1:
         return [(suspects[0].position, suspects[0].number)]

@@ -16,24 +16,25 @@ def fold(touched: Touched, value: bytes | None, claim: bytes) -> Write | None:
 
     `value` is the state loaded before the transaction, None where `claim` was set instead.
     """
-    key, version, bumped, inserts = touched
+    key, version = touched.key, touched.version
     expected = claim if value is None else value[:HEADER_SIZE]
     if version is None:
         return Write(key, expected, b"")
     now = header(version)
     if expected == now:
         return Write(key, expected, None)
-    if not bumped or inserts is None:
+    inserts = touched.inserts
+    if not touched.bumped or inserts is None:
         return None
+    birth, number = version
     if value is None:
-        content = window.EMPTY if version.number == 1 else None
+        content = window.EMPTY if number == 1 else None
     else:
-        before = header((version.birth, version.number - 1))
-        content = value[HEADER_SIZE:] if expected == before else None
+        content = value[HEADER_SIZE:] if expected == header((birth, number - 1)) else None
     if content is None:
         return None
     try:
-        for attempt in sorted(inserts):
+        for attempt in sorted(inserts) if len(inserts) > 1 else inserts:
             content = window.fold(content, attempt)
     except (window.Ambiguous, window.UnknownFormat):
         return None

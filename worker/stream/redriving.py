@@ -18,7 +18,7 @@ from worker.domain.errors import Reason
 from worker.domain.position import Position
 from worker.letters import DeadLetters, Failure, Letter, Selection, Settled
 from worker.ports import Delivered, Record, Source, StateKey, Vault
-from worker.registers import AttemptId, Known, Registers
+from worker.registers import AttemptId, Known, Registers, refuses
 from worker.stream.checkpointing import Nowhere
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline
@@ -75,11 +75,13 @@ class Judge(NamedTuple):
     def _judged(self, group: Sequence[Trial]) -> list[Trial]:
         events = [one for trial in group for one in trial.events]
         known = self.registers.known({one.event.student_key for one in events})
+        horizons = self.registers.horizons({one.event.course_id for one in events})
         held = self.registers.writers({_register(one, known) for one in events})
 
         def obstacle(one: Delivered) -> Reason | None:
             student = known.get(one.event.student_key)
-            if student is not None and student.erased:
+            # a letter goes only once its events are committed, and these never are
+            if refuses(student, horizons.get(one.event.course_id), one.event):
                 return Reason.ERASED
             standing = held.get(_register(one, known))
             collides = standing is not None and standing.check != one.register.check

@@ -27,7 +27,7 @@ def test_full_states_are_full() -> None:
     for _, state in states.full(10, 3):
         window = unpack(state_value(state)[17:])
         assert len(window.ring) == len(window.days) == RING
-        assert len({attempt.occurred // DAY_MICROS for attempt in state.attempts}) == RING
+        assert len({occurred // DAY_MICROS for occurred, _, _ in state.attempts}) == RING
 
 
 def test_sizes_are_told_by_their_distribution() -> None:

@@ -5,6 +5,7 @@ import itertools
 import struct
 from datetime import UTC, datetime, timedelta, timezone
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,7 +152,7 @@ def test_the_last_writer_wins(low: ScoreEvent, high: ScoreEvent) -> None:
 def test_the_decoder_revision_decides_before_the_content() -> None:
     one, other = score_event(score=1), score_event(score=2)
     a, b = sorted([register_of(one), register_of(other)], key=lambda register: register.digest)
-    newer = a._replace(rev=a.rev + 1)
+    newer = msgspec.structs.replace(a, rev=a.rev + 1)
     assert order_of(one, a) < order_of(one, b) < order_of(one, newer)
 
 

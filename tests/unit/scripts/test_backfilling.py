@@ -1,5 +1,6 @@
 """The parts of a backfill over twins: what is a row, where it goes, and that a run may end anywhere."""
 
+import io
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -7,23 +8,29 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from rich.console import Console
 
 from scripts.backfilling.inputs import Input, Reading, find, inspect, lane_of
 from scripts.backfilling.lanes import Lane, Stopped, pause_of
+from scripts.backfilling.looking import Looking
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Edge, Rejected, decode
-from scripts.backfilling.ways import File, Nowhere, OverStream, Straight, at_end
-from scripts.frame.script import Refused, WrongArguments
+from scripts.backfilling.ways import File, OverStream, Straight, at_end
+from scripts.frame.report import Report
+from scripts.frame.script import Refused, Run, WrongArguments
+from scripts.frame.showing import Show
 from scripts.frame.stopping import Stopping
-from scripts.jobs.patience import Tally
+from scripts.jobs.tally import Tally
 from tests.conftest import IDENTITY, NOW, minutes, score_event
 from tests.doubles import DECODER, Time
-from worker.adapters.memory import MemoryLedger, MemoryProducer, MemoryProjection
+from worker.adapters.memory import MemoryLedger, MemoryProducer, MemoryProjection, MemoryRegisters
 from worker.domain.accounting import Outcome
 from worker.domain.errors import Fatal, PoisonFlood, StreamUnavailable
 from worker.ports import StateKey
+from worker.settings import load
 from worker.stream.decoding import Limits
+from worker.stream.difference import Difference
 from worker.stream.pipeline import Policy, World
 from worker.stream.projecting import state_value
 
@@ -323,11 +330,16 @@ def test_a_stream_that_takes_nothing_is_waited_for(scene: Scene, tmp_path: Path)
     assert len(producer.sent) == 1
 
 
-def test_a_dry_run_counts_and_moves_nothing(scene: Scene, tmp_path: Path) -> None:
-    file = scene.file(rows_of(300), tmp_path)
-    way = Nowhere(scene.ledger, Stopping())
+def test_a_dry_run_tells_the_difference_and_moves_nothing(scene: Scene, tmp_path: Path) -> None:
+    file, report = scene.file(rows_of(300), tmp_path), Report("backfill", NOW, dry_run=True)
+    show = Show(Console(file=io.StringIO()))
+    run = Run(show, report, scene.stopping, dry_run=True, settings=lambda: load({}))
+    way = Looking(run, scene.ledger, Difference(MemoryRegisters(scene.ledger)))
     assert not way.done(SOURCES, file.entry)
     way.take(file)
+    way.conclude()
     assert file.entry.read == file.entry.accepted + file.entry.rejected == 300
+    assert report.figures["events read"] == file.entry.accepted
+    assert report.figures["attempts that would be new"] != 0
     assert not file.entry.done
     assert scene.ledger.progress() == {}

@@ -14,11 +14,20 @@ from scripts.frame.showing import Show
 from scripts.frame.stopping import Stopping
 from worker.domain.errors import LedgerBehindCheckpoint, LedgerUnavailable
 
+SETTINGS = {
+    "DATABASE_URL": "postgresql://app:s3cret@db:5432/scores",
+    "REDIS_URL": "redis://:s3cret@cache:6379/0",
+    "IDENTITY_KEYS_FILE": "keys.json",
+    "DEAD_LETTER_KEY_FILE": "master.key",
+}
+"""The least that can be loaded; nothing of it is reached."""
+
 
 class Tried:
     """A script whose work is given, and what it said."""
 
-    def __init__(self, folder: Path, work: Callable[[Run], None]) -> None:
+    def __init__(self, folder: Path, work: Callable[[Run], None], *, nightly: bool = False) -> None:
+        self.nightly = nightly
         self.text = io.StringIO()
         self.path = folder / "deep" / "report.json"
         self._work = work
@@ -30,6 +39,7 @@ class Tried:
             examples=["python -m scripts.try --rows 5"],
             arguments=self.arguments,
             work=self.work,
+            nightly=self.nightly,
         )
         show = Show(Console(file=self.text, width=200))
         return execute(script, [*argv, "--report", str(self.path)], show=show)
@@ -112,6 +122,47 @@ def test_an_unknown_argument_ends_with_two_and_help_with_zero(
     assert tried.run("--nonsense") == 2
     assert tried.run("--help") == 0
     assert "python -m scripts.try --rows 5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "mode", "good", "told"),
+    [
+        ((), "aws", True, [1]),
+        ((), "aws", False, [0]),
+        (("--dry-run",), "aws", True, []),
+        ((), "local", True, []),
+        (("--rows", "none"), "aws", True, []),
+    ],
+)
+def test_a_nightly_run_tells_cloudwatch_whether_it_is_done(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argv: tuple[str, ...],
+    mode: str,
+    good: bool,
+    told: list[int],
+) -> None:
+    for name, value in {**SETTINGS, "MODE": mode}.items():
+        monkeypatch.setenv(name, value)
+    tried = Tried(tmp_path, lambda run: run.report.verdict("nothing is left", good=good), nightly=True)
+    assert tried.run(*argv) == (2 if "none" in argv else 0 if good else 1)
+    lines = [line for line in capsys.readouterr().err.splitlines() if '"_aws"' in line]
+    assert [json.loads(line)["Done"] for line in lines] == told
+
+
+def test_an_end_that_nobody_foresaw_is_told_and_leaves_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(run: Run) -> None:
+        run.report.figure("rows", 3)
+        raise KeyError
+
+    tried = Tried(tmp_path, work)
+    assert tried.run() == 1
+    assert "KeyError" in capsys.readouterr().err
+    report = json.loads(tried.path.read_bytes())
+    assert (report["exit_code"], report["figures"]) == (1, {"rows": 3})
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
+from scripts.frame.patience import Patience
 from scripts.frame.script import Refused
 from scripts.frame.showing import Show
 from scripts.frame.stopping import Stopping
 from scripts.jobs.moments import moment, written
-from scripts.jobs.patience import Patience, Tally
+from scripts.jobs.tally import Tally
 from scripts.replaying.course import Course
 from tests.conftest import NOW, minutes
 from worker.domain.errors import LedgerUnavailable, PoisonFlood

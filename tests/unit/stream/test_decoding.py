@@ -370,6 +370,38 @@ def test_nothing_that_arrives_is_an_exception(data: bytes) -> None:
         assert (again.event, again.register) == (delivered.event, delivered.register)
 
 
+def test_a_record_with_one_bad_line_gives_the_others_as_if_they_were_alone() -> None:
+    """Read all at once where all are good, else one by one: no event may tell the difference."""
+    lines = [keyed(ADA.student_key, attempt=1), line(student_id="cleo"), keyed(BEN.student_key, attempt=2)]
+    good, none = decode(b"\n".join([header(3, ADA, BEN), *lines]))
+    assert (len(good), none) == (3, [])
+    for bad in (
+        b"{",
+        b"[]",
+        literal("item_id", b'"a\\u0000b"'),
+        line(event_id="x" * 300),
+        line(pad="x" * 2**16),
+    ):
+        found, (letter,) = decode(b"\n".join([header(4, ADA, BEN), lines[0], bad, *lines[1:]]))
+        assert [(one.event, one.register) for one in found] == [(one.event, one.register) for one in good]
+        assert ([one.number for one in found], letter.number) == ([0, 2, 3], 1)
+
+
+@pytest.mark.parametrize(
+    ("students", "reason"),
+    [
+        ({}, Reason.MISSING_FIELD),
+        ({str(ADA.student_key): ""}, Reason.MISSING_FIELD),
+        ({str(ADA.student_key): "not base64!"}, Reason.INVALID_FIELD),
+        ({"nobody": "x", str(ADA.student_key): "AA$"}, Reason.INVALID_FIELD),
+    ],
+)
+def test_a_pseudonym_counts_only_with_its_seal(students: dict[str, str], reason: Reason) -> None:
+    first = json.dumps({"envelope": 1, "count": 1, "students": students}).encode()
+    letter = only_letter(first + b"\n" + keyed(ADA.student_key))
+    assert (letter.reason, letter.field) == (reason, "sealed_id")
+
+
 # Batches: whole records cut into transactions.
 
 

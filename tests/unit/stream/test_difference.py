@@ -1,3 +1,7 @@
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,6 +10,7 @@ from tests.conftest import NOW, batch, minutes, score_event
 from tests.doubles import key_of
 from worker.adapters.memory import MemoryLedger, MemoryRegisters
 from worker.domain import window
+from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import LedgerUnavailable, Reason
 from worker.domain.event import ScoreEvent, register_of
 from worker.domain.position import Position
@@ -20,9 +25,9 @@ def delivered(*events: ScoreEvent) -> list[Delivered]:
     return list(batch(*events).events)
 
 
-def learn(ledger: MemoryLedger, *events: ScoreEvent, sequence: int = 1) -> None:
+def learn(ledger: MemoryLedger, *events: ScoreEvent, sequence: int = 1) -> Accounting:
     ledger.open_source("test")
-    ledger.commit(batch(*events, sequence=sequence))
+    return ledger.commit(batch(*events, sequence=sequence)).accounting
 
 
 @pytest.fixture
@@ -78,12 +83,46 @@ def test_erased_students_dead_letters_and_collisions_change_nothing(
     learn(ledger, score_event("ada"), score_event("ben"))
     ledger.tombstones[score_event("ada").student_key] = {"algebra"}
     (other,) = delivered(score_event("ben", graded=NOW + minutes(5)))
-    collides = other._replace(register=other.register._replace(check=other.register.check + 1))
+    collides = msgspec.structs.replace(
+        other, register=msgspec.structs.replace(other.register, check=other.register.check + 1)
+    )
     letter = DeadLetter(Position(1), 1, Reason.NOT_JSON, None, b"")
     difference.take([*delivered(score_event("ada", score=1, graded=NOW + minutes(1))), collides], [letter])
     found = difference.conclude(LATER)
     assert (found.read, found.erased, found.changes, found.without_effect) == (3, 1, 0, 0)
     assert found.dead_letters == {"key_collision": 1, "not_json": 1}
+
+
+def test_what_a_horizon_or_a_lifted_tombstone_refuses_changes_nothing(
+    ledger: MemoryLedger, difference: Difference
+) -> None:
+    learn(ledger, score_event("ada"), score_event("ben"))
+    ada, ben = score_event("ada").student_key, score_event("ben").student_key
+    ledger.refused_until[ada] = NOW + minutes(1)
+    ledger.horizons = {"logic": NOW + minutes(2), None: NOW + minutes(1)}
+    difference.take(
+        delivered(
+            *(score_event("ada", graded=NOW + minutes(n), score=n) for n in (1, 2)),
+            *(score_event("ben", graded=NOW + minutes(n), score=n) for n in (0, 1)),
+            *(score_event("cy", course="logic", graded=NOW + minutes(n)) for n in (1, 2)),
+        )
+    )
+    found = difference.conclude(LATER)
+    assert (found.erased, found.new, found.revised, found.without_effect) == (3, 1, 2, 0)
+    assert {change.student_key: change.after for change in found.largest[1:]} == {ada: 0.02, ben: 0.01}
+
+
+def test_a_refused_event_does_not_compete_with_one_that_counts(
+    ledger: MemoryLedger, difference: Difference
+) -> None:
+    (refused,) = delivered(score_event("ada"))
+    ledger.horizons = {None: NOW + minutes(1)}
+    collides = msgspec.structs.replace(
+        refused, register=msgspec.structs.replace(refused.register, check=refused.register.check + 1)
+    )
+    difference.take([collides, *delivered(score_event("ada", graded=NOW + minutes(1)))])
+    found = difference.conclude(LATER)
+    assert (found.erased, found.new, found.dead_letters) == (1, 1, {})
 
 
 def test_a_student_is_found_under_an_earlier_key(ledger: MemoryLedger, difference: Difference) -> None:
@@ -132,13 +171,33 @@ EVENTS = st.builds(
 )
 
 
+TIMES = st.integers(0, 4).map(lambda n: NOW + minutes(n))
+HORIZONS = st.dictionaries(st.sampled_from([None, "algebra", "logic"]), TIMES, max_size=2)
+STUDENTS = st.sampled_from([score_event(student).student_key for student in ("ada", "ben", "cy")])
+
+
 @settings(deadline=None)
-@given(st.lists(EVENTS, max_size=20), st.lists(EVENTS, max_size=30), st.integers(1, 10))
+@given(
+    st.lists(EVENTS, max_size=20),
+    st.lists(EVENTS, max_size=30),
+    st.integers(1, 10),
+    HORIZONS,
+    st.dictionaries(STUDENTS, st.none() | TIMES, max_size=2),
+)
 def test_the_difference_is_what_a_real_merge_does(
-    before: list[ScoreEvent], replayed: list[ScoreEvent], size: int
+    before: list[ScoreEvent],
+    replayed: list[ScoreEvent],
+    size: int,
+    horizons: dict[str | None, datetime],
+    tombstones: dict[UUID, datetime | None],
 ) -> None:
+    """Of the tombstones those with a time are lifted: until then they refuse."""
     ledger = MemoryLedger()
     learn(ledger, *before)
+    ledger.horizons = dict(horizons)
+    ledger.tombstones = {student: set() for student, until in tombstones.items() if until is None}
+    ledger.refused_until = {student: until for student, until in tombstones.items() if until is not None}
+    ledger.lifted = {student: set() for student in ledger.refused_until}
     registers = MemoryRegisters(ledger)
     difference = Difference(registers)
     for start in range(0, len(replayed), size):
@@ -146,7 +205,8 @@ def test_the_difference_is_what_a_real_merge_does(
     found = difference.conclude(LATER, largest=1_000)
     states = sorted({key_of(event) for event in [*before, *replayed]})
     earlier, means = registers.standing(states), mean_of(ledger, states)
-    learn(ledger, *replayed, sequence=2)
+    erased = learn(ledger, *replayed, sequence=2)[Outcome.ERASED]
+    assert found.erased == erased
     later = registers.standing(states)
     changed = {
         (state, key): key in earlier.get(state, {})
@@ -180,6 +240,6 @@ def test_a_register_of_another_revision_of_the_decoder_wins(
     event = score_event(score=40)
     learn(ledger, event)
     (mended,) = delivered(score_event(score=60))
-    raised = register_of(mended.event)._replace(rev=2)
-    difference.take([mended._replace(register=raised)])
+    raised = msgspec.structs.replace(register_of(mended.event), rev=2)
+    difference.take([msgspec.structs.replace(mended, register=raised)])
     assert difference.conclude(LATER).revised == 1

@@ -42,6 +42,14 @@ class AuroraEpochs:
                 msg = f"epoch {epoch} is not new, or one was begun for this restore already"
                 raise Fatal(msg)
 
+    def behind(self, checkpoints: Mapping[Source, Position]) -> Mapping[Source, Position]:
+        found: dict[Source, Position] = {}
+        for source, position in sorted(checkpoints.items()):
+            given = {"source": source, "seq": position.sequence, "sub": position.sub_sequence}
+            for row in self._rows("behind", **given):
+                found[source] = Position(int(row[0]), row[1])
+        return found
+
     def accept(self, checkpoints: Mapping[Source, Position]) -> Mapping[Source, Position]:
         moved: dict[Source, Position] = {}
         with self._session.connection() as connection, connection.transaction():

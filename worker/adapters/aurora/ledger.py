@@ -4,11 +4,10 @@ Integer references stay inside a call: they are looked up anew for every batch o
 restored database can never meet references of its lost future.
 """
 
-import dataclasses
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -16,15 +15,15 @@ from uuid import UUID
 import msgspec
 
 from worker.adapters.aurora.connection import Connection, Session
-from worker.adapters.aurora.outcomes import Outcomes, Place
+from worker.adapters.aurora.outcomes import NOTHING_MERGED, Merged, Outcomes, Place
 from worker.adapters.aurora.references import Kin, References
+from worker.adapters.aurora.staging import staged
 from worker.adapters.aurora.statements import statements
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable
-from worker.domain.event import micros
 from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
-from worker.domain.window import NOTHING, Attempt, Version
+from worker.domain.window import NOTHING, Placed, Version
 from worker.ports import (
     DELETIONS,
     STREAMS,
@@ -44,13 +43,6 @@ ERASE_LOCK = 0x65647501
 SWEEP_LOCK = 0x65647502
 
 _SURVIVOR = struct.Struct(">qqi")
-STAGE_TYPES = (
-    *("int4", "int4", "int4", "int8", "int8", "float8", "float8"),
-    # a timestamptz as its microseconds since 2000: dumped from a datetime it costs ten times as much
-    *("int8", "int8"),
-    *("int2", "int2", "bytea", "text", "text", "text"),
-)
-_MILLENNIUM = micros(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 class AuroraLedger:
@@ -191,7 +183,7 @@ class AuroraLedger:
                     connection.execute(self._sql["end_sweep"], {"lock": SWEEP_LOCK})
 
     def _one(self, connection: Connection, name: str, parameters: dict[str, Any] | None = None) -> Any:
-        row = connection.execute(self._sql[name], parameters).fetchone()
+        row = connection.execute(self._sql[name], parameters, binary=True).fetchone()
         if row is None:
             msg = f"the ledger has no row for {name!r}; run `python -m worker migrate`"
             raise Fatal(msg)
@@ -204,11 +196,11 @@ class AuroraLedger:
         buried: Sequence[tuple[DeadLetter, bytes]],
     ) -> Committed:
         connection.execute(self._sql["hold_erasures"], {"lock": ERASE_LOCK})
+        seq, sub, rekeyings = self._one(connection, "lock_progress", {"source": batch.source})
         # under the lock: a re-keying in between would leave the batch's states under a name nobody reads
-        places = self._references.places(connection, batch.keys)
-        seq, sub = self._one(connection, "lock_progress", {"source": batch.source})
-        rows = self._merge(connection, batch, places)
-        done = Outcomes(batch, places, rows, Position(int(seq), sub))
+        places = self._references.places(connection, batch.keys, rekeyings)
+        merged = self._merge(connection, batch, places)
+        done = Outcomes(batch, places, merged, Position(int(seq), sub))
         if done.unchanged:
             ords = {"ords": done.unchanged}
             done.classify(connection.execute(self._sql["classify"], ords, binary=True).fetchall())
@@ -217,7 +209,7 @@ class AuroraLedger:
         untouched = done.unbumped_refs
         if untouched:
             lists = {"courses": [c for c, _ in untouched], "students": [s for _, s in untouched]}
-            done.found(connection.execute(self._sql["unchanged_versions"], lists, binary=True).fetchall())
+            done.found(*self._one(connection, "unchanged_versions", lists))
         late = [(letter, self._vault.seal(letter.payload)) for letter in done.dead_letters]
         self._bury(connection, batch.source, [*buried, *late])
         accounting = done.accounting
@@ -233,19 +225,18 @@ class AuroraLedger:
         )
         return Committed(accounting, done.touched())
 
-    def _merge(self, connection: Connection, batch: Batch, places: Sequence[Place]) -> list[Any]:
+    def _merge(self, connection: Connection, batch: Batch, places: Sequence[Place]) -> Merged:
         if not batch.events:
-            return []
-        with connection.cursor(binary=True) as cursor:
-            with cursor.copy(self._sql["stage"]) as copy:
-                copy.set_types(STAGE_TYPES)
-                for order, (state, delivered) in enumerate(zip(batch.at, batch.events, strict=True)):
-                    copy.write_row(staged(order, places[state], delivered))
-            return cursor.execute(self._sql["merge"]).fetchall()
+            return NOTHING_MERGED
+        with connection.cursor() as cursor, cursor.copy(self._sql["stage"]) as copy:
+            copy.write(staged(batch, places))
+        return Merged(*(column or () for column in self._one(connection, "merge")))
 
     def _bury(
         self, connection: Connection, source: Source, letters: Sequence[tuple[DeadLetter, bytes]]
     ) -> None:
+        if not letters:
+            return
         with connection.cursor() as cursor:
             cursor.executemany(
                 self._sql["bury"],
@@ -266,34 +257,14 @@ class AuroraLedger:
 
 
 def _under_canonical_keys(batch: Batch, aliases: Mapping[UUID, UUID]) -> Batch:
-    events = [
-        d._replace(event=msgspec.structs.replace(d.event, student_key=aliases[d.event.student_key]))
-        if d.event.student_key in aliases
-        else d
-        for d in batch.events
-    ]
-    return dataclasses.replace(batch, events=events)
+    def renamed(delivered: Delivered) -> Delivered:
+        canonical = aliases.get(delivered.event.student_key)
+        if canonical is None:
+            return delivered
+        event = msgspec.structs.replace(delivered.event, student_key=canonical)
+        return msgspec.structs.replace(delivered, event=event)
 
-
-def staged(order: int, place: Place, delivered: Delivered) -> tuple[Any, ...]:
-    """The row of one event in the staging table, in the types of `STAGE_TYPES`."""
-    event, register = delivered.event, delivered.register
-    return (
-        order,
-        *place,
-        register.key,
-        register.check,
-        event.score,
-        event.max_score,
-        micros(event.occurred_at) - _MILLENNIUM,
-        micros(event.graded_at) - _MILLENNIUM,
-        int(event.kind),
-        register.rev,
-        register.digest,
-        register.event_key,
-        event.item_id,
-        event.source,
-    )
+    return batch.of([renamed(delivered) for delivered in batch.events])
 
 
 def _progress(row: Sequence[Any]) -> Progress:
@@ -308,8 +279,8 @@ def _progress(row: Sequence[Any]) -> Progress:
     )
 
 
-def _attempts(survivors: bytes) -> list[Attempt]:
+def _attempts(survivors: bytes) -> list[Placed]:
     return [
-        Attempt(occurred, key, None if ratio == NOTHING else ratio)
+        (occurred, key, None if ratio == NOTHING else ratio)
         for occurred, key, ratio in _SURVIVOR.iter_unpack(survivors)
     ]

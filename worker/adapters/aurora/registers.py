@@ -1,6 +1,7 @@
 """The Registers port on PostgreSQL: plain reads that lock nothing, so live traffic does not feel them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,10 @@ class AuroraRegisters:
 
     def known(self, students: Collection[UUID]) -> Mapping[UUID, Known]:
         rows = self._rows("known", students=list(students))
-        return {asked: Known(key, erased) for asked, key, erased in rows}
+        return {asked: Known(*student) for asked, *student in rows}
+
+    def horizons(self, courses: Collection[str]) -> Mapping[str, datetime]:
+        return dict(self._rows("horizons", courses=list(courses)))
 
     def writers(self, attempts: Collection[AttemptId]) -> Mapping[AttemptId, Standing]:
         asked = list(attempts)

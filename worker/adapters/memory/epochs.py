@@ -36,6 +36,14 @@ class MemoryEpochs:
             raise Fatal(msg)
         self.epoch = self.begun[restored_to] = epoch
 
+    def behind(self, checkpoints: Mapping[Source, Position]) -> Mapping[Source, Position]:
+        progress = self._ledger.progress()
+        return {
+            source: progress[source].committed
+            for source, position in checkpoints.items()
+            if source in progress and progress[source].committed < position
+        }
+
     def accept(self, checkpoints: Mapping[Source, Position]) -> Mapping[Source, Position]:
         return self._ledger.accept(checkpoints)
 

@@ -1,6 +1,5 @@
 """The Ledger port in a few dictionaries: registers, versions, progress."""
 
-import dataclasses
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -92,14 +91,15 @@ class MemoryLedger:
             self._adopt(student, sealed_id)
             self.sealed.setdefault(self.aliases.get(student, student), sealed_id)
         events = [
-            d._replace(
+            msgspec.structs.replace(
+                d,
                 event=msgspec.structs.replace(
                     d.event, student_key=self.aliases.get(d.event.student_key, d.event.student_key)
-                )
+                ),
             )
             for d in batch.events
         ]
-        return dataclasses.replace(batch, events=events)
+        return batch.of(events)
 
     def commit(self, batch: Batch) -> Committed:
         self._reach()

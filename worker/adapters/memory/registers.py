@@ -1,6 +1,7 @@
 """The Registers port over the ledger's twin."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from worker.adapters.memory.ledger import MemoryLedger
@@ -17,14 +18,22 @@ class MemoryRegisters:
         self._ledger = ledger
 
     def known(self, students: Collection[UUID]) -> Mapping[UUID, Known]:
-        present = {key.student_key for key in self._ledger.current()} | self._ledger.tombstones.keys()
-        aliases = self._ledger.aliases
-        found = {student: aliases.get(student, student) for student in students}
+        ledger = self._ledger
+        present = (
+            {key.student_key for key in ledger.current()} | ledger.tombstones.keys() | ledger.lifted.keys()
+        )
+        found = {student: ledger.aliases.get(student, student) for student in students}
         return {
-            student: Known(key, key in self._ledger.tombstones)
+            student: Known(key, key in ledger.tombstones, self._refused_until(key))
             for student, key in found.items()
             if key in present
         }
+
+    def horizons(self, courses: Collection[str]) -> Mapping[str, datetime]:
+        self._ledger.current()
+        horizons = self._ledger.horizons
+        known = {course: {horizons.get(None), horizons.get(course)} - {None} for course in courses}
+        return {course: max(filter(None, found)) for course, found in known.items() if found}
 
     def writers(self, attempts: Collection[AttemptId]) -> Mapping[AttemptId, Standing]:
         rows = {attempt: self._ledger.registers(attempt.state).get(attempt.key) for attempt in attempts}
@@ -38,6 +47,9 @@ class MemoryRegisters:
 
     def close(self) -> None:
         pass
+
+    def _refused_until(self, key: UUID) -> datetime | None:
+        return None if key in self._ledger.tombstones else self._ledger.refused_until.get(key)
 
 
 def _standing(event: ScoreEvent, register: Register) -> Standing:

@@ -4,7 +4,7 @@ Only the fields named here survive. Everything else a producer sends, free text 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
@@ -73,6 +73,16 @@ def parse(raw: bytes | msgspec.Raw) -> NativeEvent:
     return _without_nul(event) if b"\\u0000" in bytes(raw) else event
 
 
+def parse_all(raws: Sequence[bytes]) -> list[NativeEvent] | None:
+    """What `parse` gives for each, or None where it would refuse one: then only one by one tells which."""
+    if max(map(len, raws)) > MAX_EVENT_BYTES or any(b"\\u0000" in raw for raw in raws):
+        return None
+    try:
+        return [*map(_decoder.decode, raws)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def from_fields(fields: Mapping[str, object]) -> NativeEvent:
     """The event of a row whose fields are values already, by the rules of `parse`.
 
@@ -135,8 +145,16 @@ def canonical(
     Raises:
         Poison: a rule between fields is broken, or a time lies out of range.
     """
-    student_key, sealed = _student(native, sealed_id, identity, realm)
-    latest = arrived_at + MAX_AHEAD
+    student_key, sealed = whose(native, identity, realm, sealed_id)
+    return event_of(native, student_key, sealed, arrived_at + MAX_AHEAD)
+
+
+def event_of(native: NativeEvent, student_key: UUID, sealed: bytes, latest: datetime) -> ScoreEvent:
+    """The ScoreEvent of a wire event whose student is known; no time in it may be after `latest`.
+
+    Raises:
+        Poison: a rule between fields is broken, or a time lies out of range.
+    """
     occurred_at = _moment("occurred_at", native.occurred_at, latest)
     graded_at = occurred_at if native.graded_at is None else _moment("graded_at", native.graded_at, latest)
     score, max_score = _scores(native)
@@ -176,9 +194,14 @@ def encode(event: ScoreEvent) -> bytes:
     )
 
 
-def _student(
-    native: NativeEvent, envelope_seal: str | None, identity: Identity, realm: str
+def whose(
+    native: NativeEvent, identity: Identity, realm: str, envelope_seal: str | None = None
 ) -> tuple[UUID, bytes]:
+    """Whose event it is: the pseudonym and the sealed id.
+
+    Raises:
+        Poison: nobody's, or the seal is missing or broken.
+    """
     if native.student_key is not None:
         sealed = native.sealed_id or envelope_seal
         if not sealed:
