@@ -82,6 +82,8 @@ def measure(
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
         rounds_of_reads.append(_load(api, reads, connections=64, per_second=rate, seconds=seconds))
+        read, _ = rounds_of_reads[-1]
+        say(f"  reads: p50 {read.quantile(0.5) * 1000:.1f} ms, p99 {read.quantile(0.99) * 1000:.1f} ms")
         rounds_of_writes.append(_load(api, writes, connections=8, per_second=0, seconds=seconds))
     return _figures(rounds_of_reads, rounds_of_writes)
 
