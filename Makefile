@@ -125,6 +125,10 @@ bench-latency: $(VENV)/.dev ## P2: the load test, as a result of its own
 bench-peers: $(VENV)/.dev ## P3: beside other ways to do the same
 	$(call bench,peers)
 
+.PHONY: bench-hotpath
+bench-hotpath: $(VENV)/.dev ## where the CPU of an event goes: a flame graph, and what each statement uses
+	$(call bench,hotpath)
+
 .PHONY: bench-memory
 bench-memory: $(VENV)/.dev ## P4: what a task needs of memory
 	$(call bench,memory)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
+import uvloop
 
 
 class Plan(msgspec.Struct):
@@ -126,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Read a plan from stdin, write the outcome to stdout."""
     del argv
     plan = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Plan)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(asyncio.run(run(plan))))
+    sys.stdout.buffer.write(msgspec.msgpack.encode(uvloop.run(run(plan))))
     return 0
 
 

@@ -32,13 +32,14 @@ SUITES = (
     Suite("task", "P1", "what one worker task of half a core takes", 4, _TASK),
     Suite("latency", "P2", "how soon readers find an event", 15, ("--quick",)),
     Suite("peers", "P3", "beside other ways to do the same", 15, _PEERS),
+    Suite("hotpath", "", "where the CPU of an event goes", 2, ("--quick",)),
     Suite("memory", "P4", "what a task needs of memory", 65, ("--quick",)),
     Suite("api", "P5", "what the API takes, and how soon it answers", 4, ("--seconds", "3", "--rounds", "1")),
     Suite("backfill", "P6", "how fast files become scores, and Redis is made anew", 4, ("--quick",)),
     Suite("growth", "P7", "what an event costs in a ledger that has grown", 15, ("--quick",)),
     Suite("cost", "P8", "what a million events cost", 1, ("--quick",)),
     Suite("start", "P9", "how soon a task is at work", 5, ("--quick",)),
-    Suite("scale", "P10", "whether twice the tasks take twice the events", 15, ("--quick",)),
+    Suite("scale", "P10", "a plan to a million events a second and 100 million students", 1, ("--quick",)),
     Suite("replay", "", "what a replay costs the live traffic beside it", 8, _REPLAY),
 )
 

@@ -7,6 +7,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 SHARD_RECORDS = 1_000
 SHARD_BYTES = 1024 * 1024
@@ -17,6 +18,20 @@ PLANNED_SHARE = 0.75
 
 PROCESS_MICROS, POSTGRES_MICROS, REDIS_MICROS = 13, 26, 5
 """Measured CPU of one event in the shard process, in PostgreSQL (18 to 26) and in Redis, in microseconds."""
+
+
+class Micros(NamedTuple):
+    """CPU of one event in microseconds: in a worker task, in PostgreSQL, in Redis.
+
+    By default what is planned with. Whoever has measured another load reckons with that.
+    """
+
+    process: float = PROCESS_MICROS
+    postgres: float = POSTGRES_MICROS
+    redis: float = REDIS_MICROS
+
+
+PLANNED = Micros()
 
 JVM_MIB, SUPERVISOR_MIB, SHARD_PROCESS_MIB = 350, 30, 120
 """Measured resident memory of the daemon with a 288 MiB heap, of its supervisor, and of one shard process."""
@@ -105,31 +120,31 @@ def planned_events(shards: int, events_per_record: float, event_bytes: float) ->
     return int(shards * shard_events(events_per_record, event_bytes) * PLANNED_SHARE)
 
 
-def shards_for(rate: float, events_per_record: float, event_bytes: float) -> int:
+def shards_for(rate: float, events_per_record: float, event_bytes: float, micros: Micros = PLANNED) -> int:
     """Shards for a rate: by what Kinesis takes, and by what one process a shard gets through.
 
     A batch is decoded, merged and projected one after the other, so a shard's events wait for all three.
     """
-    one_process = 1e6 / (PROCESS_MICROS + POSTGRES_MICROS + REDIS_MICROS)
+    one_process = 1e6 / sum(micros)
     of_one = min(shard_events(events_per_record, event_bytes), one_process) * PLANNED_SHARE
     return max(1, ceil(rate / of_one))
 
 
-def worker_cores(rate: float) -> float:
+def worker_cores(rate: float, micros: Micros = PLANNED) -> float:
     """Cores that the shard processes of all tasks take together."""
-    return rate * PROCESS_MICROS / 1e6
+    return rate * micros.process / 1e6
 
 
-def tasks_for(rate: float, shards: int, task: Task) -> int:
+def tasks_for(rate: float, shards: int, task: Task, micros: Micros = PLANNED) -> int:
     """Tasks that carry a rate and hold every shard when one of them is gone, and never fewer than two."""
-    by_cpu = ceil(worker_cores(rate) / (task.cpu / 1024 * PLANNED_SHARE))
+    by_cpu = ceil(worker_cores(rate, micros) / (task.cpu / 1024 * PLANNED_SHARE))
     leases = max(1, min(task.max_leases, (task.memory - JVM_MIB - SUPERVISOR_MIB) // SHARD_PROCESS_MIB))
     return max(_LEAST_TASKS, by_cpu, ceil(shards / leases) + 1)
 
 
-def acu_for(rate: float) -> float:
+def acu_for(rate: float, micros: Micros = PLANNED) -> float:
     """Aurora capacity units of the writer, in halves, at least one."""
-    needed = ACU_IDLE + rate * POSTGRES_MICROS / 1e6 / (ACU_CORES * PLANNED_SHARE)
+    needed = ACU_IDLE + rate * micros.postgres / 1e6 / (ACU_CORES * PLANNED_SHARE)
     return max(1.0, ceil(needed * 2) / 2)
 
 
@@ -150,20 +165,20 @@ def redis_node_for(states: int) -> str | None:
     return next((node for node in REDIS_GIB if size <= (redis_takes(node) or 0)), None)
 
 
-def needs(workload: Workload, task: Task) -> Needs:
+def needs(workload: Workload, task: Task, micros: Micros = PLANNED) -> Needs:
     """Everything a workload needs."""
     rate = workload.rate
     # a task reads at least one shard, and one task does not outlive its zone
-    shards = max(_LEAST_TASKS, shards_for(rate, workload.events_per_record, workload.event_bytes))
+    shards = max(_LEAST_TASKS, shards_for(rate, workload.events_per_record, workload.event_bytes, micros))
     return Needs(
         shards=shards,
-        tasks=tasks_for(rate, shards, task),
-        acu=acu_for(rate),
+        tasks=tasks_for(rate, shards, task, micros),
+        acu=acu_for(rate, micros),
         redis_bytes=redis_bytes(workload.states),
         redis_node=redis_node_for(workload.states),
-        worker_cores=worker_cores(rate),
-        postgres_cores=rate * POSTGRES_MICROS / 1e6,
-        redis_cores=rate * REDIS_MICROS / 1e6,
+        worker_cores=worker_cores(rate, micros),
+        postgres_cores=rate * micros.postgres / 1e6,
+        redis_cores=rate * micros.redis / 1e6,
         requests=rate / workload.events_per_request if workload.events_per_request else 0.0,
     )
 

@@ -26,13 +26,13 @@ class Line(NamedTuple):
     dollars: float
 
 
-def estimate(config: EnvConfig, *, rate: float, batch: int) -> list[Line]:
+def estimate(config: EnvConfig, *, rate: float, batch: float) -> list[Line]:
     """A month of an environment under a constant load.
 
     Args:
         config: the environment.
         rate: events a second; 0 for the cost of being there.
-        batch: events of one request.
+        batch: events of one request; without end where nothing is posted.
     """
     requests = rate / batch * prices.SECONDS
     return [*_standing(config, busy=rate > 0), *_by_request(requests, rate, config), *_by_event(config, rate)]

@@ -27,6 +27,7 @@ def looked_at(
     for rows in steps:
         say(f"{rows:>11,} rows: the statements' plans")
         with Subject(yard, yard.ledgers(rows)[0], 8) as subject:
+            subject.warm()
             kinds = _looked_at(subject)
         told[str(rows)] = {kind: summed(found) for kind, found in kinds.items()}
         bad += [

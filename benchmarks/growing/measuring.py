@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import psycopg
+import redis
 
 from benchmarks.growing import cpu
 from benchmarks.growing.ballast import some_states
@@ -42,7 +43,7 @@ _EVERYTHING = (
 
 class Cost(NamedTuple):
     """Microseconds an event: of this process, of the session's backend, of PostgreSQL's other processes, of
-    Valkey, and of the clock; and the bytes of its log.
+    Valkey, and of the clock; and the bytes of PostgreSQL's log, and of what goes to Redis and comes back.
     """
 
     client_us: float
@@ -51,6 +52,7 @@ class Cost(NamedTuple):
     valkey_us: float
     wall_us: float
     wal_bytes: float
+    redis_bytes: float
 
     @property
     def postgres_us(self) -> float:
@@ -76,6 +78,7 @@ class Subject:
         self._yard = yard
         url = ledger.url
         self.watch = psycopg.connect(url, autocommit=True)
+        self._redis = redis.Redis.from_url(yard.valkey.url)
         self.ledger = Explainable(lambda: url, MemoryVault())
         self.projection = RedisProjection(lambda: yard.valkey.url, ledger.epoch, 86_400)
         self.metrics = MemoryMetrics()
@@ -116,9 +119,9 @@ class Subject:
             wall = time.perf_counter() - begun
             after = self._used()
         parts = [last - first for first, last in zip(before, after, strict=True)]
-        client, backend, duties, valkey, wal = (part / count / events for part in parts)
+        client, backend, duties, valkey, *amounts = (part / count / events for part in parts)
         us = 1e6
-        return Cost(client * us, backend * us, duties * us, valkey * us, wall / count / events * us, wal)
+        return Cost(client * us, backend * us, duties * us, valkey * us, wall / count / events * us, *amounts)
 
     def _used(self) -> tuple[float, ...]:
         row = self.watch.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone()
@@ -127,12 +130,15 @@ class Subject:
         backend = children.pop(self._backend)
         children.pop(self.watch.info.backend_pid)
         valkey = cpu.of_process(self._yard.valkey_pid)
-        return cpu.own(), backend, sum(children.values()), valkey, float(row[0])
+        told = self._redis.info("stats")
+        moved = float(told["total_net_input_bytes"]) + float(told["total_net_output_bytes"])
+        return cpu.own(), backend, sum(children.values()), valkey, float(row[0]), moved
 
     def close(self) -> None:
         self.ledger.close()
         self.projection.close()
         self.watch.close()
+        self._redis.close()
 
     def __enter__(self) -> Self:
         return self

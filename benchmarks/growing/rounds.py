@@ -68,7 +68,7 @@ def told(cost: Cost) -> dict[str, float]:
     return {name: round(value, 1) for name, value in (cost._asdict() | sums).items()}
 
 
-PARTS = ("client_us", "postgres_us", "valkey_us", "cpu_us", "wall_us", "wal_bytes")
+PARTS = ("client_us", "postgres_us", "valkey_us", "cpu_us", "wall_us", "wal_bytes", "redis_bytes")
 
 
 def ratios(small: Cost, large: Cost) -> dict[str, float]:

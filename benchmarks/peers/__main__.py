@@ -24,7 +24,7 @@ from benchmarks.peers.guarantees import GUARANTEES, INPUT
 from benchmarks.peers.latency import Latencies, Latency
 from benchmarks.peers.sinks import Sinks
 from benchmarks.peers.stage import NotRun, Stage
-from benchmarks.peers.throughput import KINESIS, OURS, Throughput
+from benchmarks.peers.throughput import KINESIS, Throughput
 from benchmarks.result import keep
 from worker.local.process import StackError
 from worker.local.session import Session
@@ -60,8 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         stage, ledger = _stage(opened, Path(folder), arguments.folder, say)
         _measure(stage, ledger, arguments, outcome, say)
     found = telling.goals(outcome.costs, outcome.latencies, outcome.stages)
-    console.print(telling.throughput_table(outcome.costs, outcome.not_run))
+    console.print(telling.throughput_table(outcome.costs))
     console.print(telling.latency_table(outcome.latencies))
+    for name, reason in outcome.not_run.items():
+        say(f"not run: {name}: {reason}")
     for goal in found:
         told = f"{goal.what}: {goal.value:g} of {goal.limit:g} {goal.unit}"
         say(f"{'met   ' if goal.met else 'missed'} {told}{goal.binds and f'; binds: {goal.binds}'}")
@@ -86,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     number = {"type": int, "help": "(default: %(default)s)"}
     parser.add_argument("--rounds", default=3, **number)  # type: ignore[arg-type]
     parser.add_argument("--events", type=int, default=50_000, help="for batches (default: %(default)s)")
-    parser.add_argument("--few", type=int, default=6_000, help="for single records (default: %(default)s)")
+    parser.add_argument("--few", type=int, default=5_000, help="for single records (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="of each latency (default: %(default)s)")
     parser.add_argument("--only", action="append", default=[], help="names that hold this; repeatable")
     parser.add_argument(
@@ -99,11 +101,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stage(opened: ExitStack, folder: Path, peers: Path, say: Say) -> tuple[Stage, ours.Ledger]:
+    python: Path | house.NotInstalled
     try:
         python = house.python_of(peers.resolve(), say)
     except house.NotInstalled as reason:
-        say(str(reason))
-        python = None
+        python = reason
     session = Session(folder, say)
     opened.callback(session.remove)
     opened.enter_context(session)
@@ -134,7 +136,7 @@ def _measure(
                         f"round {number + 1}: {name}: {cost.rate:,.0f}/s, {cost.process_us:.1f} us of its CPU"
                     )
     outcome.costs = {name: outcome.costs[name] for name, _ in runs if name in outcome.costs}
-    stages = throughput.stages[OURS]
+    stages = throughput.stages
     outcome.stages = {
         name: statistics.median(one.get(name, 0.0) for one in stages)
         for name in (stages[0] if stages else ())

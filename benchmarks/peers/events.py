@@ -24,6 +24,8 @@ ENVELOPE = 125
 """What 5,000 events a second on two shards put into an envelope that is closed every 50 ms."""
 CALL = 2_000
 """Events in one call of the daemon, whatever their form."""
+SMALL_CALL = 500
+"""The same for who works record by record: nothing depends on it but how long the first call takes."""
 SEED = 7
 _FIRST = 49590338271490256608559692538361571095921575989136588898
 """A sequence number as long as Kinesis gives them."""
@@ -73,9 +75,9 @@ class Events:
         ]
 
 
-def calls(records: Sequence[bytes], events_a_record: int) -> list[Call]:
-    """The records as the daemon hands them over, CALL events at a time."""
-    return list(_calls(records, max(1, CALL // events_a_record), events_a_record))
+def calls(records: Sequence[bytes], events_a_record: int, events_a_call: int = CALL) -> list[Call]:
+    """The records as the daemon hands them over, so many events at a time."""
+    return list(_calls(records, max(1, events_a_call // events_a_record), events_a_record))
 
 
 def _calls(records: Sequence[bytes], each: int, events_a_record: int) -> Iterator[Call]:

@@ -3,13 +3,16 @@
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.peers import house
 from benchmarks.peers.cost import Cost, Meter, cost
+from benchmarks.peers.distance import away
 from benchmarks.peers.events import Call, empty
 from benchmarks.peers.feeder import Feeder
 from benchmarks.peers.sinks import Sinks
@@ -35,14 +38,19 @@ class Fed(NamedTuple):
 
 
 class Stage:
-    """Servers, folders and interpreters."""
+    """Servers, folders and interpreters.
 
-    def __init__(self, session: Session, sinks: Sinks, peers: Path | None) -> None:
+    Args:
+        session: whose servers all of them use.
+        sinks: the peers' own tables and keys.
+        peers: the interpreter that has the peers' packages, or why there is none.
+    """
+
+    def __init__(self, session: Session, sinks: Sinks, peers: Path | house.NotInstalled) -> None:
         self.session = session
         self.sinks = sinks
         self.kinesis: Any = aws_client("kinesis", session.stack.endpoints.aws_endpoint_url)
-        self.peers = peers
-        """The interpreter that has the peers' packages."""
+        self._peers = peers
 
     def meter(self, pid: int) -> Meter:
         """The CPU of one process and of the servers."""
@@ -61,9 +69,21 @@ class Stage:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def fed(self, name: str, child: Fed, calls: Sequence[Call]) -> Cost:
-        """Feed a child; the first call warms it up and is not measured."""
-        with Feeder(child.command, child.environment, self.log(name)) as feeder:
+    def fed(self, name: str, child: Fed, calls: Sequence[Call], distance: float = 0.0) -> Cost:
+        """Feed a child; the first call warms it up and is not measured.
+
+        Args:
+            name: of its log.
+            child: how it is started.
+            calls: what it is fed.
+            distance: so many seconds away from it are the servers.
+        """
+        with ExitStack() as opened:
+            sees = child.environment
+            if distance:
+                folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="edu-away-")))
+                sees = opened.enter_context(away(distance, sees, folder))
+            feeder = opened.enter_context(Feeder(child.command, sees, self.log(name)))
             feeder.begin()
             feeder.feed(empty())
             feeder.feed(calls[0])
@@ -88,10 +108,10 @@ class Stage:
         Raises:
             NotRun: they could not be installed.
         """
-        if self.peers is None:
-            raise NotRun("its packages are not installed")
+        if isinstance(self._peers, house.NotInstalled):
+            raise NotRun(str(self._peers))
         process = ServerProcess(name, self.log(name))
-        command = [str(self.peers), "-m", f"benchmarks.peers.{module}", *options]
+        command = [str(self._peers), "-m", f"benchmarks.peers.{module}", *options]
         process.launch(command, directory=self.session.directory, environment=self.environment())
         try:
             yield process

@@ -102,7 +102,7 @@ def _told(cost: Cost, rounds: int) -> dict[str, float]:
     }
 
 
-def throughput_table(costs: Costs, not_run: Mapping[str, str]) -> Table:
+def throughput_table(costs: Costs) -> Table:
     """One line a run."""
     table = Table(title="events, and CPU in microseconds an event")
     table.add_column("what")
@@ -112,8 +112,6 @@ def throughput_table(costs: Costs, not_run: Mapping[str, str]) -> Table:
         cost = median(rounds)
         parts = (cost.process_us, cost.postgresql_us, cost.valkey_us)
         table.add_row(name, f"{cost.rate:,.0f}", f"{cost.per_cpu:,.0f}", *(f"{us:.1f}" for us in parts))
-    for name, reason in not_run.items():
-        table.add_row(name, f"not run: {reason}")
     return table
 
 

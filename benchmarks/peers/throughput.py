@@ -13,7 +13,7 @@ import msgspec
 
 from benchmarks.peers import ours
 from benchmarks.peers.cost import Cost, cost
-from benchmarks.peers.events import ENVELOPE, Events, calls
+from benchmarks.peers.events import CALL, ENVELOPE, SMALL_CALL, Events, calls
 from benchmarks.peers.expecting import Event, Expected, expected
 from benchmarks.peers.pathway_runs import PathwayRuns
 from benchmarks.peers.stage import Fed, NotRun, Stage, pid_of
@@ -25,6 +25,8 @@ OURS = "ours, envelopes"
 OURS_PLAIN = "ours, plain JSON"
 SAMPLE = "kclpy sample, plain JSON"
 ASYNC = "async-kinesis, record by record"
+_SECONDS = 0.001
+_AWAY = "servers 1 ms away"
 KINESIS = "Pathway, pw.io.kinesis, rows and means"
 
 
@@ -44,8 +46,8 @@ class Throughput:
         self._many = many
         self._few = few
         self._number = 0
-        self.stages: dict[str, list[Mapping[str, float]]] = {OURS: [], OURS_PLAIN: []}
-        """Of our own runs, microseconds an event in each stage of a batch's journey."""
+        self.stages: list[Mapping[str, float]] = []
+        """Of our own runs with envelopes, microseconds an event in each stage of a batch's journey."""
 
     def runs(self) -> Mapping[str, Run]:
         """Everything that is compared."""
@@ -57,6 +59,9 @@ class Throughput:
             "kclpy sample, envelopes": partial(self._sample, "--envelopes"),
             "kclpy batched, plain JSON": partial(self._sample, "--way", "batch"),
             "kclpy batched, envelopes": partial(self._sample, "--way", "batch", "--envelopes"),
+            f"ours, envelopes, {_AWAY}": partial(self._ours, distance=_SECONDS),
+            f"kclpy sample, plain JSON, {_AWAY}": partial(self._sample, distance=_SECONDS),
+            f"kclpy batched, plain JSON, {_AWAY}": partial(self._sample, "--way", "batch", distance=_SECONDS),
             ASYNC: partial(self._async, "record"),
             "async-kinesis, batches": partial(self._async, "batch"),
             "async-kinesis, lists": partial(self._async, "list"),
@@ -70,7 +75,7 @@ class Throughput:
     def introduce(self) -> None:
         """Make all students known to the ledger once, as they are in a system that has run for a while."""
         self._ours()
-        self.stages[OURS].clear()
+        self.stages.clear()
 
     @cached_property
     def _events(self) -> Events:
@@ -86,7 +91,7 @@ class Throughput:
     def _envelopes(self) -> list[bytes]:
         return self._events.envelopes()
 
-    def _ours(self, *, plain: bool = False) -> Cost:
+    def _ours(self, *, plain: bool = False, distance: float = 0.0) -> Cost:
         self._number += 1
         run, edges = f"ours{self._number}", self._ledger.edges
         events = Events(run, self._many, edges.identity, edges.realm)
@@ -96,22 +101,24 @@ class Throughput:
         with ours.heard(path) as heart:
             child = Fed(ours.COMMAND, ours.environment(self._stage.session.environment, run, path))
             heart.start()
-            found = self._stage.fed("ours", child, fed)
+            found = self._stage.fed("ours", child, fed, distance)
             heart.join()
-        stages = {name: spent * 1e6 / len(events) for name, spent in heart.stages.items()}
-        self.stages[OURS_PLAIN if plain else OURS].append(stages)
+        if not plain and not distance:
+            self.stages.append({name: spent * 1e6 / len(events) for name, spent in heart.stages.items()})
         return _proven(found, self._ledger.missing(events))
 
-    def _sample(self, *options: str) -> Cost:
+    def _sample(self, *options: str, distance: float = 0.0) -> Cost:
         self._stage.sinks.clear()
-        count = self._many if "batch" in options else self._few
+        count, each = (self._many, CALL) if "batch" in options else (self._few, SMALL_CALL)
+        if distance and each == SMALL_CALL:
+            count //= 3
         if "--envelopes" in options:
             records = self._envelopes[: count // ENVELOPE]
             events = (event for data in records for event in _opened(data))
-            wanted, fed = expected(events, "student_key"), calls(records, ENVELOPE)
+            wanted, fed = expected(events, "student_key"), calls(records, ENVELOPE, each)
         else:
-            wanted, fed = _expected(self._plain[:count]), calls(self._plain[:count], 1)
-        found = self._stage.fed("kclpy", self._stage.sample(*options), fed)
+            wanted, fed = _expected(self._plain[:count]), calls(self._plain[:count], 1, each)
+        found = self._stage.fed("kclpy", self._stage.sample(*options), fed, distance)
         return _proven(found, self._stage.sinks.missing(wanted))
 
     def _async(self, way: str) -> Cost:

@@ -7,16 +7,17 @@ from typing import Any
 import msgspec
 
 from benchmarks.drawing import Plot
-from benchmarks.plots import cpu, latency, peers, sizes
+from benchmarks.plots import cpu, flame, latency, peers, sizes
 from benchmarks.result import Result
 
 _OF: Mapping[str, Sequence[Callable[[Mapping[str, Any], Result], Plot]]] = {
     "latency": (latency.distribution, latency.over_time, cpu.at_the_rate),
     "task": (cpu.from_a_full_stream,),
     "peers": (peers.throughput, peers.latency),
+    "hotpath": (flame.of_an_event,),
     "backfill": (cpu.of_a_backfill,),
     "growth": (sizes.growth,),
-    "cost": (sizes.decades,),
+    "cost": (sizes.parts, sizes.decades),
     "scale": (sizes.decades,),
 }
 

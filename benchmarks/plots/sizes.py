@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from benchmarks.drawing import INK, OURS, SERIES, Plot, apart
+from benchmarks.drawing import INK, OURS, SERIES, Plot, apart, bars, height_of_bars
 from benchmarks.result import Result
 from benchmarks.tables import number
 
@@ -42,10 +42,23 @@ def _draw_growth(figure: Figure, shown: Any) -> None:
     axes.set_xscale("log")
     axes.set_ylim(0, top)
     axes.grid(axis="y")
-    axes.set_xticks(shown["rows"], [_short(rows) for rows in shown["rows"]])
+    axes.set_xticks(shown["rows"], [short(rows) for rows in shown["rows"]])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("rows")
     axes.set_ylabel("µs an event")
+
+
+def parts(figures: Found, _result: Result) -> Plot:
+    costs = figures["parts_dollars_a_million"]
+    shown = dict(sorted(costs.items(), key=lambda pair: -pair[1]))
+    told = "Dollars of a million events, by part: " + ", ".join(f"{n} {c:.4f}" for n, c in shown.items())
+    return Plot("cost-parts", told, shown, height_of_bars(len(shown)), _draw_parts)
+
+
+def _draw_parts(figure: Figure, shown: Any) -> None:
+    axes: Any = figure.subplots()
+    axes.set_title("Dollars of a million events")
+    bars(axes, shown, lambda value: f"{value:.4f}")
 
 
 def decades(figures: Found, result: Result) -> Plot:
@@ -65,15 +78,15 @@ def _draw_decades(figure: Figure, shown: Any) -> None:
     for place, cost in zip(places, costs, strict=True):
         axes.text(place, cost, f"{number(cost)}\n", ha="center", va="center_baseline", fontsize=11)
     axes.set_ylim(0, max(costs) * 1.15)
-    axes.set_xticks(places, [_short(rate) for rate in rates])
+    axes.set_xticks(places, [short(rate) for rate in rates])
     axes.set_xlabel("events a second")
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
 
 
-def _short(count: float) -> str:
+def short(count: float) -> str:
     """A round number as people say it."""
-    for size, word in ((1_000_000, "M"), (1_000, "k")):
+    for size, word in ((1_000_000_000, "bn"), (1_000_000, "M"), (1_000, "k")):
         if count >= size:
             return f"{count / size:.3g} {word}"
     return f"{count:,.0f}"

@@ -8,6 +8,7 @@ import msgspec
 from worker.api.ingest import Rejected
 from worker.domain.classroom import Tenth
 from worker.domain.risk import AtRisk
+from worker.domain.score import CourseScores
 from worker.reads import Item
 
 
@@ -19,30 +20,11 @@ class Accepted(msgspec.Struct, frozen=True):
     request_id: str
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """Every output of the score definition, see docs/scores.md; ratios are fractions of the maximum."""
+class InCourse(CourseScores, frozen=True, kw_only=True):
+    """One course of a student: the outputs of the definition (docs/scores.md), and what the course adds."""
 
-    definition: str
-    attempts_total: int
-    attempts_scored: int
-    attempts_window: int
-    mean_last_n: float | None
-    mean_last_7d: float | None
-    mean_last_30d: float | None
-    ewma: float | None
-    latest: float | None
-    best: float | None
-    trend: float | None
-    last_activity_at: datetime | None
-    provisional: bool
-    over_max: bool
     percentile_in_course: float | None
     at_risk: AtRisk
-
-
-class InCourse(Figures, frozen=True, kw_only=True):
-    """One course of a student."""
-
     course_id: str
 
 

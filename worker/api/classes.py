@@ -34,6 +34,8 @@ _WANTED_SECONDS = 600
 _OLDEST = timedelta(seconds=60)
 _LOCAL_SECONDS = 1.0
 """How long a process serves what it has decoded without asking Redis again."""
+_WHILE_RENEWED_SECONDS = 5.0
+"""How much longer it may serve that to who asks while somebody else looks again."""
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -79,8 +81,15 @@ class Classes:
 
     def held(self, kind: str, course_id: str) -> object | None:
         """What this process served a moment ago; never blocks."""
+        return self._held(kind, course_id, 0.0)
+
+    def outdated(self, kind: str, course_id: str) -> object | None:
+        """The same where it is due to be looked at again, but not old; never blocks."""
+        return self._held(kind, course_id, _WHILE_RENEWED_SECONDS)
+
+    def _held(self, kind: str, course_id: str, longer: float) -> object | None:
         found = self._local.get((kind, course_id))
-        return found.value if found is not None and self._clock() < found.until else None
+        return found.value if found is not None and self._clock() < found.until + longer else None
 
     def room(self, clerk: Clerk, course_id: str) -> Room | None:
         """The class, None where the course has no learner.

@@ -2,7 +2,9 @@
 
 The ports are synchronous and each belongs to one thread. Requests that arrive while a clerk is busy are taken
 together: one commit records all their disclosures, one call to Redis gives all their states. So recording
-costs each request a share of a commit and not a commit of its own, and nobody waits for a timer.
+costs each request a share of a commit and not a commit of its own. A commit takes a millisecond, in which
+hardly another request comes: so groups do not follow one another faster than a linger, and only who comes
+right after others waits for it.
 """
 
 import asyncio
@@ -59,6 +61,7 @@ class Desk:
         clerks: threads for states and disclosures; with one the groups are larger, and a read cheaper.
         workers: threads for what takes longer.
         anchor_seconds: how often each chain of disclosures is tied to the others.
+        linger_seconds: from the beginning of one group to that of the next at least.
         most_waiting: requests that may wait; more are refused at once.
     """
 
@@ -69,10 +72,13 @@ class Desk:
         clerks: int = 1,
         workers: int = 2,
         anchor_seconds: float = 60.0,
+        linger_seconds: float = 0.0,
         most_waiting: int = 2_000,
     ) -> None:
         self._hire = hire
         self._anchor_seconds = anchor_seconds
+        self._linger = linger_seconds
+        self._closing = threading.Event()
         self._most = most_waiting
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop
@@ -93,6 +99,7 @@ class Desk:
 
     def close(self) -> None:
         """Finish what was asked, anchor every chain and give the connections back; blocks."""
+        self._closing.set()
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
@@ -154,11 +161,13 @@ class Desk:
     def _serve(self) -> None:
         clerk: Clerk | None = None
         anchor_at = time.monotonic() + self._anchor_seconds
+        not_before = float("-inf")
         while True:
-            group = self._next(anchor_at - time.monotonic())
+            group = self._next(anchor_at - time.monotonic(), not_before)
             if group is None:
                 break
             if group:
+                not_before = time.monotonic() + self._linger
                 clerk = self._serve_group(clerk, group)
             if time.monotonic() >= anchor_at:
                 self._anchor(clerk)
@@ -179,7 +188,7 @@ class Desk:
             self._tell([(one, error) for one in group])
         return clerk
 
-    def _next(self, within: float) -> list[_Asked] | None:
+    def _next(self, within: float, not_before: float) -> list[_Asked] | None:
         """Whatever waits; nothing where none came in time; None once the desk closes."""
         try:
             first = self._queue.get(timeout=max(0.0, within))
@@ -187,6 +196,9 @@ class Desk:
             return []
         if first is None:
             return None
+        early = not_before - time.monotonic()
+        if early > 0:
+            self._closing.wait(early)
         group = [first]
         while len(group) < _MOST_AT_ONCE:
             try:

@@ -1,8 +1,11 @@
 """One student's scores, in one course or in all of them, now or at an earlier moment."""
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -19,9 +22,12 @@ from worker.domain.event import from_micros
 from worker.domain.risk import Thresholds, at_risk
 from worker.domain.score import MICRO, CourseScores, scores
 from worker.domain.window import Window, rebuild, unpack
+from worker.logs import redact
 from worker.ports import StateKey
 from worker.reads import Days, Disclosure
 
+_log = logging.getLogger(__name__)
+_outputs = attrgetter(*CourseScores.__struct_fields__)
 _NOBODY = "no such student here; check the student id and the course"
 
 
@@ -77,6 +83,7 @@ class Scores:
         self._freshness = freshness
         self._thresholds = thresholds
         self._now = now
+        self._renewals: dict[str, asyncio.Task[Ranking | None]] = {}
 
     async def in_course(self, asked: Asked, course_id: str, as_of: datetime | None, *, known: bool) -> Owed:
         """One student in one course.
@@ -93,13 +100,17 @@ class Scores:
         else:
             owed = seen if known else None
             now = None if known else seen
-            found = (await self._desk.read([key], now, checked=not asked.grant.own)).get(key)
-            window, degraded = (None, False) if found is None else (found.window, found.degraded)
+            read = (await self._desk.read([key], now, checked=not asked.grant.own)).get(key)
+            window, degraded = (None, False) if read is None else (read.window, read.degraded)
             ranking = await self._ranking(course_id) if window is not None else None
         if window is None:
             raise NotFound(_NOBODY)
+        found = scores(window, moment)
+        percentile = None if ranking is None else percentile_of(found, ranking)
         answer = StudentInCourse(
-            **self._figures(scores(window, moment), ranking),
+            *_outputs(found),
+            percentile_in_course=percentile,
+            at_risk=at_risk(found, moment, percentile, self._thresholds),
             course_id=course_id,
             student_id=asked.student_id,
             student_key=asked.student_key,
@@ -138,8 +149,17 @@ class Scores:
         for key in keys:
             if key in windows:
                 ranking = await self._ranking(key.course_id) if as_of is None else None
-                figures = self._figures(scores(windows[key], moment), ranking)
-                lines.append(InCourse(**figures, course_id=key.course_id))
+                outputs = scores(windows[key], moment)
+                percentile = None if ranking is None else percentile_of(outputs, ranking)
+                risk = at_risk(outputs, moment, percentile, self._thresholds)
+                lines.append(
+                    InCourse(
+                        *_outputs(outputs),
+                        percentile_in_course=percentile,
+                        at_risk=risk,
+                        course_id=key.course_id,
+                    )
+                )
         if not lines:
             raise NotFound(_NOBODY)
         means = [line.mean_last_n for line in lines if line.mean_last_n is not None]
@@ -155,13 +175,26 @@ class Scores:
         return Owed(answer, seen)
 
     async def _ranking(self, course_id: str) -> Ranking | None:
+        """The ranking held, and where it must be renewed nobody waits for that: all of a course would."""
         held = self._classes.held("ranking", course_id)
         if isinstance(held, Ranking):
             return held
+        renewal = self._renewals.get(course_id)
+        if renewal is None:
+            renewal = self._renewals[course_id] = asyncio.create_task(self._renewed(course_id))
+        outdated = self._classes.outdated("ranking", course_id)
+        return outdated if isinstance(outdated, Ranking) else await asyncio.shield(renewal)
+
+    async def _renewed(self, course_id: str) -> Ranking | None:
         try:
             return await self._desk.work(lambda clerk: self._classes.ranking(clerk, course_id))
         except (Unavailable, Away):
             return None  # a percentile is only an addition
+        except Exception as error:
+            _log.error("a ranking not renewed", extra={"error": redact(error)})
+            return None
+        finally:
+            del self._renewals[course_id]
 
     def _past(self, clerk: Clerk, key: StateKey, as_of: datetime) -> tuple[Window | None, Ranking | None]:
         window = _then(clerk, [key], as_of).get(key)
@@ -169,17 +202,6 @@ class Scores:
             return None, None
         room: Room | None = self._classes.past(clerk.records, key.course_id, Days(), as_of)
         return window, None if room is None else room.classroom.ranking
-
-    def _figures(self, found: CourseScores, ranking: Ranking | None) -> dict[str, Any]:
-        """What `Figures` holds: the outputs of the definition by their names, and what the course adds."""
-        percentile = None if ranking is None else percentile_of(found, ranking)
-        told = msgspec.structs.asdict(found)
-        del told["as_of"]  # told once, for all courses of an answer
-        return {
-            **told,
-            "percentile_in_course": percentile,
-            "at_risk": at_risk(found, percentile, self._thresholds),
-        }
 
 
 def _then(clerk: Clerk, keys: list[StateKey], as_of: datetime) -> Mapping[StateKey, Window]:

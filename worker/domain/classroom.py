@@ -83,7 +83,7 @@ def classroom(
         if figures.mean_last_n is not None and not figures.provisional
     )
     ranking = Ranking(means)
-    learners = [_learner(key, figures, ranking, thresholds) for key, figures in computed]
+    learners = [_learner(key, figures, as_of, ranking, thresholds) for key, figures in computed]
     return Classroom(
         course_id=course_id,
         definition=DEFINITION,
@@ -129,9 +129,11 @@ def merged(bars: Sequence[Tenth], least: int = SMALL) -> list[Tenth]:
     return joined
 
 
-def _learner(key: UUID, figures: CourseScores, ranking: Ranking, thresholds: Thresholds) -> Learner:
+def _learner(
+    key: UUID, figures: CourseScores, as_of: datetime, ranking: Ranking, thresholds: Thresholds
+) -> Learner:
     percentile = percentile_of(figures, ranking)
-    return Learner(key, figures, percentile, at_risk(figures, percentile, thresholds))
+    return Learner(key, figures, percentile, at_risk(figures, as_of, percentile, thresholds))
 
 
 class Publication(msgspec.Struct, frozen=True):

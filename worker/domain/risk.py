@@ -39,13 +39,15 @@ class AtRisk(msgspec.Struct, frozen=True):
     reasons: list[Signal]
 
 
-def at_risk(scores: CourseScores, percentile: float | None, thresholds: Thresholds) -> AtRisk:
-    """The rules over one learner's scores; a figure without a basis gives no reason.
+def at_risk(
+    scores: CourseScores, as_of: datetime, percentile: float | None, thresholds: Thresholds
+) -> AtRisk:
+    """The rules over one learner's scores as of a moment; a figure without a basis gives no reason.
 
     Provisional figures rest on too little to judge results by; inactivity is told all the same.
     """
     reasons = []
-    idle = _idle_days(scores.last_activity_at, scores.as_of)
+    idle = _idle_days(scores.last_activity_at, as_of)
     if idle is not None and idle >= thresholds.inactive_days:
         reasons.append(
             Signal("inactive", int(idle), thresholds.inactive_days, f"no activity for {int(idle)} days")

@@ -5,6 +5,7 @@ Computed when read, never stored: the values of the last days fall as time passe
 """
 
 from datetime import datetime
+from operator import mul
 
 import msgspec
 
@@ -25,7 +26,6 @@ class CourseScores(msgspec.Struct, frozen=True):
     """
 
     definition: str
-    as_of: datetime
     attempts_total: int
     attempts_scored: int
     attempts_window: int
@@ -44,16 +44,16 @@ class CourseScores(msgspec.Struct, frozen=True):
 def scores(window: Window, as_of: datetime) -> CourseScores:
     """The outputs of a state as of an aware moment not before its newest attempt's day."""
     ratios = [ratio for _, ratio, _ in window.ring]
+    today = micros(as_of) // DAY_MICROS
     best = None if window.best == NOTHING else window.best
     return CourseScores(
         definition=DEFINITION,
-        as_of=as_of,
         attempts_total=window.total,
         attempts_scored=window.scored,
         attempts_window=len(ratios),
         mean_last_n=_mean(sum(ratios), len(ratios)),
-        mean_last_7d=mean_of_days(window, as_of, 7),
-        mean_last_30d=mean_of_days(window, as_of, 30),
+        mean_last_7d=_mean_of_days(window, today, 7),
+        mean_last_30d=_mean_of_days(window, today, 30),
         ewma=ewma(ratios),
         latest=ratios[-1] / MICRO if ratios else None,
         best=None if best is None else best / MICRO,
@@ -64,9 +64,8 @@ def scores(window: Window, as_of: datetime) -> CourseScores:
     )
 
 
-def mean_of_days(window: Window, as_of: datetime, days: int) -> float | None:
-    """Mean over the scored attempts of the `days` UTC calendar days that end with that of `as_of`."""
-    today = micros(as_of) // DAY_MICROS
+def _mean_of_days(window: Window, today: int, days: int) -> float | None:
+    """Mean over the scored attempts of the `days` UTC calendar days that end with `today`."""
     total = count = 0
     for day, day_total, day_count in window.days:
         if today - days < day <= today:
@@ -91,7 +90,7 @@ def trend(ratios: list[int]) -> float | None:
     if n < TREND_FROM:
         return None
     # sum((i - mean)(r - mean)) / sum((i - mean)^2), both times 2 so that the numerator stays an integer
-    numerator = sum((2 * i - (n - 1)) * ratio for i, ratio in enumerate(ratios))
+    numerator: int = sum(map(mul, range(1 - n, n, 2), ratios))
     return 6 * numerator / (n * (n * n - 1)) / MICRO
 
 

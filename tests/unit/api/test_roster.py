@@ -33,7 +33,6 @@ ORDERS: tuple[roster.Order, ...] = ("asc", "desc")
 def learner(n: int, value: float | None) -> Learner:
     figures = CourseScores(
         definition=DEFINITION,
-        as_of=NOW,
         attempts_total=0 if value is None else int(value * 10),
         attempts_scored=3,
         attempts_window=3,

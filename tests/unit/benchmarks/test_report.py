@@ -9,7 +9,7 @@ from benchmarks import report
 from benchmarks.latency import Report, of
 from benchmarks.result import FOLDER, Goal, Machine, Result, kept, write
 from benchmarks.suites import SUITES
-from benchmarks.tables import goals, number
+from benchmarks.tables import figures, goals, number, words
 
 ROOT = Path(__file__).parents[3]
 MET = Goal("P6", "rows a second", 41_000.4, 40_000, "events/s", at_least=True)
@@ -31,8 +31,23 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_page_is_what_the_results_say() -> None:
-    assert report.stale(report.PAGE, FOLDER) == [], f"run: {report.AGAIN}"
+@pytest.mark.parametrize("shown", report.ALL, ids=lambda page: page.name)
+def test_the_page_is_what_the_results_say(shown: Path) -> None:
+    assert report.stale(shown, FOLDER) == [], f"run: {report.AGAIN}"
+
+
+@pytest.mark.parametrize(("name", "suite", "pictures"), [("growth", "growth", 3), ("scale", "scale", 3)])
+def test_a_plan_is_made_of_its_suites_result(name: str, suite: str, pictures: int, tmp_path: Path) -> None:
+    page = tmp_path / f"{name}.md"
+    page.write_text((ROOT / "docs" / f"{name}.md").read_text())
+    results = tmp_path / "results"
+    # nothing is known: no table, no picture
+    report.make(page, results)
+    assert f"make bench-{suite}" in page.read_text()
+    write(kept(suite), results)
+    made = report.make(page, results)
+    assert len([path for path in made if path.suffix == ".png"]) == pictures
+    assert report.stale(page, results) == []
 
 
 def test_a_page_is_made_once_and_then_stays(page: Path, tmp_path: Path) -> None:
@@ -121,3 +136,24 @@ def test_the_kept_latency_is_that_of_the_load_test_that_is_shown() -> None:
 )
 def test_numbers_have_as_many_digits_as_anybody_reads(value: float, told: str) -> None:
     assert number(value) == told
+
+
+def test_what_a_suite_says_in_words_stands_on_the_page_and_not_among_the_figures() -> None:
+    long = "what it promises and what it leaves undone, " * 3
+    found = result(
+        "peers", promises={"ours": long, "another": "less"}, given=long, short="one word", rate=3.5
+    )
+    assert words(found) == f"*Promises.*\n\n- **ours**: {long}\n- **another**: less\n\n*Given.* {long}"
+    table = figures(found)
+    assert "| short | one word |" in table
+    assert "| rate | 3.5 |" in table
+    assert "leaves undone" not in table
+
+
+def test_a_long_table_is_left_to_its_file() -> None:
+    many = {f"statement {number}": {"ms": number} for number in range(61)}
+    table = figures(result("growth", statements=many, series=list(range(100)), few=[1, 2.5], none=None))
+    assert "| statements | 61 figures, in [growth.json](../benchmarks/results/growth.json) |" in table
+    assert "| few | 1, 2.5 |" in table
+    assert "| none | - |" in table
+    assert "series" not in table

@@ -11,7 +11,6 @@ from worker.domain.score import DEFINITION, CourseScores
 
 FINE = CourseScores(
     definition=DEFINITION,
-    as_of=NOW,
     attempts_total=5,
     attempts_scored=5,
     attempts_window=5,
@@ -31,7 +30,7 @@ DAY = timedelta(days=1)
 
 
 def codes(percentile: float | None = 50.0, **changed: object) -> list[str]:
-    found = at_risk(msgspec.structs.replace(FINE, **changed), percentile, RULES)
+    found = at_risk(msgspec.structs.replace(FINE, **changed), NOW, percentile, RULES)
     assert found.flag == bool(found.reasons)
     return [reason.code for reason in found.reasons]
 
@@ -69,7 +68,7 @@ def test_provisional_results_are_not_judged_but_inactivity_is_told() -> None:
 
 
 def test_a_reason_says_what_was_found_and_what_was_asked() -> None:
-    found = at_risk(msgspec.structs.replace(FINE, last_activity_at=NOW - 9 * DAY), 3.4, RULES)
+    found = at_risk(msgspec.structs.replace(FINE, last_activity_at=NOW - 9 * DAY), NOW, 3.4, RULES)
     inactive, low = found.reasons
     assert (inactive.value, inactive.threshold, inactive.text) == (9, 7, "no activity for 9 days")
     assert (low.value, low.threshold, low.text) == (3.4, 15, "at percentile 3 of the course")

@@ -51,7 +51,6 @@ def as_defined(attempts: Sequence[Made], as_of: datetime) -> dict[str, object]:
 
     return {
         "definition": "v1",
-        "as_of": as_of,
         "attempts_total": len(attempts),
         "attempts_scored": len(scored),
         "attempts_window": k,
@@ -176,7 +175,6 @@ def test_the_example_of_the_page_in_whatever_order_it_arrives(
         found = named(scores(unpack(rebuild(surviving(events))), as_of))
         assert found == {
             "definition": "v1",
-            "as_of": as_of,
             "attempts_total": 5,
             "attempts_scored": 4,
             "attempts_window": 4,
@@ -196,7 +194,6 @@ def test_the_example_of_the_page_in_whatever_order_it_arrives(
 def test_without_attempts_there_is_nothing_to_compute_from() -> None:
     assert scores(unpack(EMPTY), NOW) == CourseScores(
         definition="v1",
-        as_of=NOW,
         attempts_total=0,
         attempts_scored=0,
         attempts_window=0,

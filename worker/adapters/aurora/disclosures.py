@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from worker.adapters.aurora.connection import Session
+from worker.adapters.aurora.prepared import Prepared
 from worker.adapters.aurora.statements import statements
 from worker.domain import chain
 from worker.domain.chain import START, Anchor, Link
@@ -34,6 +35,7 @@ class AuroraDisclosures:
 
     def __init__(self, conninfo: Callable[[], str]) -> None:
         self._sql = statements("records")
+        self._look = Prepared("look", self._sql["look"])
         self._session = Session(conninfo, prepare=None, replace_ended=True)
         self._left: list[tuple[UUID, int, bytes]] = []
         self._begin()
@@ -46,7 +48,7 @@ class AuroraDisclosures:
             return
         rows = list(self._linked(disclosures))
         with self._in_doubt(), self._session.connection() as connection:
-            connection.execute(self._sql["new_disclosures"], {"rows": _document(rows)})
+            connection.execute(self._sql["new_disclosures"], {"rows": _document(rows).decode()})
         self._extend(rows)
 
     def look(self, keys: Sequence[StateKey], disclosures: Sequence[Disclosure]) -> Mapping[StateKey, Version]:
@@ -54,9 +56,8 @@ class AuroraDisclosures:
         asked = [
             {"ord": at, "student_key": key, "course_id": course} for at, (key, course) in enumerate(keys)
         ]
-        parameters = {"keys": _encode(asked).decode(), "rows": _document(rows)}
         with self._in_doubt(), self._session.connection() as connection:
-            found = connection.execute(self._sql["look"], parameters, binary=True).fetchall()
+            found = self._look.execute(connection, keys=_encode(asked), rows=_document(rows))
         if rows and len(found) == len(keys):
             self._extend(rows)
         return {keys[at]: Version(birth, number) for at, birth, number in found}
@@ -125,6 +126,6 @@ class AuroraDisclosures:
             yield link
 
 
-def _document(rows: Sequence[Link]) -> str:
+def _document(rows: Sequence[Link]) -> bytes:
     """The rows as one JSON text: an array for each column costs a small commit twice as much."""
-    return _encode([row._asdict() for row in rows]).decode()
+    return _encode([row._asdict() for row in rows])

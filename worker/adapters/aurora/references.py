@@ -6,7 +6,7 @@ it as long as no student was given another pseudonym in between, and the ledger 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from worker.adapters.aurora.connection import Connection
@@ -115,15 +115,19 @@ class References:
         )
 
     def _look_up(self, connection: Connection, asked: Sequence[UUID]) -> _Found:
-        array = {"keys": _array(f"{key.int:032x}" for key in asked)}
-        rows = connection.execute(self._sql["known_students"], array, binary=True).fetchall()
-        ords, found, canonical, rekeyings = rows[0]
+        ((ords, found, rekeyed, rekeyings),) = self._rows(connection, "known_students", asked)
         refs, others = [0] * len(asked), dict[UUID, UUID]()
-        for at, ref, other in zip(ords or (), found or (), canonical or (), strict=True):
+        for at, ref in zip(ords or (), found or (), strict=True):
             refs[at - 1] = ref
-            if other is not None:
-                others[asked[at - 1]] = other
+        if rekeyed:
+            for at, ref, canonical in self._rows(connection, "known_aliases", asked):
+                refs[at - 1] = ref
+                others[asked[at - 1]] = canonical
         return _Found(refs, others, rekeyings)
+
+    def _rows(self, connection: Connection, name: str, keys: Sequence[UUID]) -> list[Any]:
+        parameters = {"keys": _array(f"{key.int:032x}" for key in keys)}
+        return connection.execute(self._sql[name], parameters, binary=True).fetchall()
 
     def _courses(self, connection: Connection, ids: Collection[str]) -> dict[str, int]:
         rows = connection.execute(self._sql["known_courses"], {"ids": list(ids)}, binary=True).fetchall()
