@@ -95,7 +95,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """PostgreSQL, Valkey and the AWS emulator, started once."""
     running = Stack(tmp_path_factory.mktemp("stack"))
     with running:
-        # what no test does is to cut the power, and each of hundreds of databases is flushed when it is dropped
+        # no test cuts the power, and each of hundreds of databases would be flushed when it is dropped
         with psycopg.connect(running.endpoints.database_url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
