@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 import psutil
+import psycopg
 from rich.console import Console
 
 from benchmarks.http_load import Outcome, Plan, request
@@ -76,12 +77,26 @@ def measure(
     reads, writes = _reads(session), _writes(session, events)
     rounds_of_reads: list[tuple[Outcome, float]] = []
     rounds_of_writes: list[tuple[Outcome, float]] = []
+    _settle(session)
     _load(api, reads, connections=64, per_second=rate, seconds=3)  # everything is warm and cached then
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
         rounds_of_reads.append(_load(api, reads, connections=64, per_second=rate, seconds=seconds))
+        read, _ = rounds_of_reads[-1]
+        say(f"  reads: p50 {read.quantile(0.5) * 1000:.1f} ms, p99 {read.quantile(0.99) * 1000:.1f} ms")
         rounds_of_writes.append(_load(api, writes, connections=8, per_second=0, seconds=seconds))
     return _figures(rounds_of_reads, rounds_of_writes)
+
+
+def _settle(session: Session) -> None:
+    """What was written before the rounds is on the disk before them: their commits would wait for it.
+
+    A checkpoint also leaves used WAL files to write into again, as a server has that runs for longer; a new
+    file of zeros every few seconds is the fate of the first minutes alone.
+    """
+    with psycopg.connect(session.environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+    os.sync()
 
 
 def _figures(reads: Sequence[tuple[Outcome, float]], writes: Sequence[tuple[Outcome, float]]) -> Figures:

@@ -92,9 +92,14 @@ class Records(Protocol):
         """The attempts that stand, by student: made within these days, and not after `as_of`."""
 
     def items(
-        self, course_id: str, days: Days, as_of: datetime | None, correct_from: float
+        self,
+        course_id: str,
+        days: Days,
+        as_of: datetime | None,
+        correct_from: float,
+        learners: Collection[UUID] | None = None,
     ) -> Sequence[Item]:
-        """Every task of a course, by its id."""
+        """Every task of a course, by its id; over these learners, or all."""
 
     def course_stamps(self, courses: Sequence[str]) -> Mapping[str, str]:
         """A text for each course that differs once any of its states has changed."""

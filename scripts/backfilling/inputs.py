@@ -2,7 +2,7 @@
 
 A file is known by its content, not by its path: moved, copied or given twice it is the same source. What else
 decides which rows become which events, and where each of them goes, is part of the name as well: how its
-columns are read, the realm, the key of the pseudonyms, the decoder's revision.
+columns are read, the realm, the key of the pseudonyms, the decoder's revision, the order of its rows.
 Under another reading the same file is another source, and is read anew; the ledger finds its duplicates.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
 
+from scripts.backfilling.windows import WINDOW
 from scripts.frame.script import WrongArguments
 from worker.domain.event import REVISION_OF_NORMALISER, length_prefixed
 from worker.local.event_files import SUFFIXES, open_file
@@ -45,7 +46,7 @@ class Reading(NamedTuple):
 
     def sources(self, found: Input) -> list[str]:
         """The source of each lane of a file."""
-        how = (*self, str(REVISION_OF_NORMALISER))
+        how = (*self, str(REVISION_OF_NORMALISER), f"windows of {WINDOW}")
         digest = hashlib.blake2b(length_prefixed(*(part.encode() for part in how)), digest_size=6).hexdigest()
         return [f"file:{found.sha256}:{lane + 1}of{found.lanes}-{digest}" for lane in range(found.lanes)]
 

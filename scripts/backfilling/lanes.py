@@ -1,8 +1,8 @@
 """Lanes into ledger and projection: while one waits for a server, the other one folds.
 
 Each has its own connections, its own thread and its own source in the ledger, whose progress is the only
-truth about what is committed. A student belongs to one lane for ever, and a lane takes its rows in their
-order: of its students, what lies up to its progress is done and everything after it is not.
+truth about what is done. A student belongs to one lane for ever, and a lane takes its rows in the order
+of their places: of its students, what lies up to its progress is done and everything after it is not.
 """
 
 import queue
@@ -12,16 +12,25 @@ from scripts.frame.script import Refused
 from scripts.frame.stopping import Stopping
 from worker.domain.errors import PoisonFlood
 from worker.domain.position import Position
-from worker.ports import Batch, Pause, Source
+from worker.ports import Batch, Ledger, Pause, Source
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, Policy, World
 
 _LOOK_SECONDS = 0.2
-_AHEAD = 2
 
 
 class Stopped(Exception):
     """Somebody asked to stop, or the other lane has failed."""
+
+
+def _begun(source: Source, ledger: Ledger) -> Position:
+    """From where a source goes on: what was committed and not projected is taken again, as redelivered.
+
+    A closed source was projected to its end; opened again, it has no floor that says so.
+    """
+    before = ledger.progress().get(source)
+    opened = ledger.open_source(source)
+    return opened.committed if before is not None and before.closed else opened.projected
 
 
 class NoStream:
@@ -58,9 +67,10 @@ class Lane:
         decoder: for what the pipeline itself would decode.
         policy: the pipeline's.
         stopping: ends it after the batch at hand.
+        ahead: how many batches wait for it at the most.
 
     Attributes:
-        committed: where it begins: everything up to there is in the ledger.
+        begun: everything up to there is in ledger and projection.
         done: how many events it has brought into ledger and projection.
     """
 
@@ -71,14 +81,16 @@ class Lane:
         decoder: Decoder,
         policy: Policy,
         stopping: Stopping,
+        *,
+        ahead: int = 2,
     ) -> None:
         self.source = source
-        self.committed = world.ledger.open_source(source).committed
+        self.begun = _begun(source, world.ledger)
         self._pipeline = Pipeline(source, decoder, world, policy)
         self._stopping = stopping
         self.done = 0
         self._abandoned = threading.Event()
-        self._batches: queue.Queue[Batch | None] = queue.Queue(_AHEAD)
+        self._batches: queue.Queue[Batch | None] = queue.Queue(ahead)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=source[-20:], daemon=True)
         self._thread.start()

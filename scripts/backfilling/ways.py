@@ -1,5 +1,6 @@
 """The ways of a file's rows: straight into ledger and projection, or over the stream."""
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ from scripts.backfilling.lanes import Lane, Stopped
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Rejected
+from scripts.backfilling.windows import END, WINDOW, Piece, pieces, place_of, windows
 from scripts.frame.showing import Advance
 from scripts.frame.stopping import Stopping
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import StreamUnavailable
-from worker.domain.event import ScoreEvent, register_of
+from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
-from worker.ports import Batch, Delivered, Ledger, Producer, Source
+from worker.ports import Batch, Ledger, Producer, Source
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Policy, World
 
@@ -75,10 +77,19 @@ class Straight:
         decoder: see `Lane`.
         policy: of the pipelines; its limit of events is the size of a transaction.
         stopping: heard by the lanes.
+        window: lines that are put into order together.
     """
 
-    def __init__(self, worlds: Sequence[World], decoder: Decoder, policy: Policy, stopping: Stopping) -> None:
+    def __init__(
+        self,
+        worlds: Sequence[World],
+        decoder: Decoder,
+        policy: Policy,
+        stopping: Stopping,
+        window: int = WINDOW,
+    ) -> None:
         self._worlds = worlds
+        self._window = window
         self._decoder = decoder
         self._policy = policy
         self._stopping = stopping
@@ -88,9 +99,9 @@ class Straight:
 
     def take(self, file: File) -> None:
         with self._lanes(file.sources) as lanes:
-            end = self._deal(file, lanes)
-            for lane, (part, high) in zip(lanes, end, strict=True):
-                lane.put(Batch(lane.source, high, part))
+            self._deal(file, lanes)
+            for lane in lanes:
+                lane.put(Batch(lane.source, END, []))
                 lane.put(None)
             for lane in lanes:
                 lane.join()
@@ -101,34 +112,33 @@ class Straight:
         file.entry.outcomes = {outcome.value: found[outcome] for outcome in Outcome}
         file.entry.done = True
 
-    def _deal(self, file: File, lanes: Sequence[Lane]) -> list[tuple[list[Delivered], Position]]:
-        """Every row to its lane; what is left at the end, and the position that says: nothing follows."""
-        size, shown = self._policy.limits.events, 0
-        parts: list[list[Delivered]] = [[] for _ in lanes]
-        begun = [lane.committed.sequence for lane in lanes]
-        passed = last = 0
-        for last, event in file.events(self._stopping):
-            at = lane_of(event.student_key, len(lanes))
-            if last <= begun[at]:
-                passed += 1
-                continue
-            part = parts[at]
-            part.append(Delivered(event, register_of(event), Position(last), 0))
-            if len(part) == size:
-                lanes[at].put(Batch(lanes[at].source, Position(last), part))
-                parts[at] = []
+    def _deal(self, file: File, lanes: Sequence[Lane]) -> None:
+        """Every row to its lane that the lane has not done yet."""
+        shown = passed = 0
+        begun = [lane.begun for lane in lanes]
+        for before, rows in windows(file.events(self._stopping), self._window):
+            parts: list[list[tuple[int, Accepted]]] = [[] for _ in lanes]
+            for row in rows:
+                at, place = lane_of(row.event.student_key, len(lanes)), place_of(row.event)
+                if (before, place) <= begun[at][:2]:
+                    passed += 1
+                else:
+                    parts[at].append((place, row))
+            cut = [pieces(before, part, self._policy.limits.events) for part in parts]
+            for lane, piece in _in_turn(lanes, cut):
+                lane.put(Batch(lane.source, piece.high, piece.events))
                 reached = passed + file.entry.rejected + sum(lane.done for lane in lanes)
                 file.advance(reached - shown)
                 shown = reached
         file.advance(file.entry.read - shown)
-        return [(part, Position(max(last, at), 1)) for part, at in zip(parts, begun, strict=True)]
 
     @contextmanager
     def _lanes(self, sources: Sequence[Source]) -> Iterator[list[Lane]]:
         lanes: list[Lane] = []
         try:
             for source, world in zip(sources, self._worlds, strict=False):
-                lanes.append(Lane(source, world, self._decoder, self._policy, self._stopping))
+                ahead = self._window // self._policy.limits.events // len(sources) + 1
+                lanes.append(Lane(source, world, self._decoder, self._policy, self._stopping, ahead=ahead))
             yield lanes
         except BaseException:
             for lane in lanes:
@@ -203,9 +213,17 @@ class OverStream:
             return
 
 
+def _in_turn(lanes: Sequence[Lane], cut: Sequence[Iterator[Piece]]) -> Iterator[tuple[Lane, Piece]]:
+    """A piece for each lane, then the next for each, so that none waits for all of another's."""
+    for some in itertools.zip_longest(*cut):
+        for lane, piece in zip(lanes, some, strict=True):
+            if piece is not None:
+                yield lane, piece
+
+
 def at_end(position: Position | None) -> bool:
-    """Whether a lane's progress says that nothing follows: lines themselves stand at sub-sequence 0."""
-    return position is not None and position.sub_sequence > 0
+    """Whether a lane's progress says that nothing follows."""
+    return position is not None and position >= END
 
 
 def positions(ledger: Ledger, sources: Sequence[Source]) -> list[Position | None]:

@@ -195,6 +195,9 @@ def test_items_count_attempts_learners_and_correct_ones(world: World) -> None:
     assert (second.item_id, second.attempts, second.learners) == ("b", 3, 2)
     assert second.correct_rate == pytest.approx(2 / 3)
     assert second.mean == pytest.approx((0.5 + 0.499 + 1) / 3)
+    only = world.records.items("algebra", EVER, None, 0.5, [ADA.student_key])
+    assert [(item.item_id, item.attempts, item.learners) for item in only] == [("b", 2, 1)]
+    assert list(world.records.items("algebra", EVER, None, 0.5, [])) == []
 
 
 def test_an_erased_student_is_in_no_answer(world: World) -> None:

@@ -37,7 +37,7 @@ from worker.local.keys import ensure_keys
 from worker.local.stack import Stack
 from worker.ports import Write
 
-BREAKS = 3
+BREAKS, EARLY = 3, 10
 LAST_TERM = NOW - timedelta(days=40)
 STATE = {
     "attempts": "SELECT course_id, student_key, attempt_key, score, graded_at, kind, digest, item"
@@ -261,11 +261,11 @@ def test_broken_off_at_random_places_it_ends_as_one_clean_run(
 
     broken, chance = Broken(make_school(), case), random.Random()
     ends = []
-    for _ in range(BREAKS):
+    for latest in (EARLY, *[words] * (BREAKS - 1)):
         by = chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGINT))
-        ends.append(broken.run(chance.randint(1, words), by)[0])
+        ends.append(broken.run(chance.randint(1, latest), by)[0])
     assert set(ends) <= {-signal.SIGKILL, INTERRUPTED, 0}, (ends, broken.breaks)
-    assert set(ends) != {0}, "at least the first run is broken off"
+    assert ends[0] != 0, "Redis is shared, so another run may say fewer words; but not so few"
     code, told = broken.run()
     assert (code, [one for one in told["verdicts"] if not one["good"]]) == (0, []), broken.breaks
     assert broken.state() == shall, broken.breaks

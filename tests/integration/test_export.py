@@ -134,7 +134,7 @@ def test_killed_at_random_places_it_leaves_both_files_or_neither_in_the_next_run
     table.unlink()
     chance, breaks = random.Random(), list[int]()
     for _ in range(4):
-        breaks.append(chance.randint(1, words))
+        breaks.append(chance.randint(1, words - 2))
         broken_off(registry, breaks[-1], "export", *argv, "--out", str(record))
     code, _, said = run(registry, "--out", str(record), "--csv", str(table), *WHOM)
     assert code == 0, (breaks, said)

@@ -194,7 +194,13 @@ def test_a_stream_that_was_split_is_replayed_whole(tape: Tape) -> None:
 def test_a_replay_that_is_broken_off_and_run_again_ends_as_one_clean_run(
     tape: Tape, by: signal.Signals
 ) -> None:
-    span = tape.record(some_events(1_500))
+    """Of a stream that was split in the middle, so that parents and children are resumed."""
+    events = some_events(1_500)
+    first, *_ = tape.record(events[:700])[1:2]
+    tape.kinesis.split_shard(
+        StreamName=tape.stream, ShardToSplit="shardId-000000000001", NewStartingHashKey=str(3 * 2**126)
+    )
+    span = ("--from", first, *tape.record(events[700:])[2:])
     at = random.Random().randint(1, 1_200)
     tape.environment["TRANSACTION_EVENTS"] = "50"
     process = tape.start("replay", *span, *FAST, "--report", str(tape.folder / "broken.json"))

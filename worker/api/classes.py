@@ -6,9 +6,10 @@ Redis, and read from there; a class that nobody has looked at for a while costs 
 """
 
 import logging
+import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 from uuid import UUID
@@ -17,35 +18,29 @@ import msgspec
 import zstandard
 
 from worker.api.desk import Clerk
+from worker.api.rooms import Rankings, Room, School, by_issuer
 from worker.domain import window
-from worker.domain.classroom import Classroom, Publication, Ranking, classroom, publish
+from worker.domain.classroom import Publication, classroom, publish
 from worker.domain.errors import ProjectionUnavailable, Unavailable
 from worker.domain.risk import Thresholds
 from worker.domain.window import Version, Window
 from worker.logs import redact
 from worker.ports import StateKey
-from worker.reads import Days, Item, Records
+from worker.reads import Days, Records
 from worker.stream.reading import ScoreReader
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _PAGE = 1_000
 _WANTED_SECONDS = 600
+_WANTED_AGAIN_SECONDS = 60.0
 _OLDEST = timedelta(seconds=60)
 _LOCAL_SECONDS = 1.0
 """How long a process serves what it has decoded without asking Redis again."""
+_SPREAD = 0.4
+"""By how much that is less at random, so that classes do not all come due in the same moment."""
 _WHILE_RENEWED_SECONDS = 5.0
 """How much longer it may serve that to who asks while somebody else looks again."""
-
-
-class Room(msgspec.Struct, frozen=True):
-    """A class with all that its views need; `stamp` tells whether any state has changed since."""
-
-    classroom: Classroom
-    items: list[Item]
-    sealed: dict[str, bytes]
-    versions: dict[str, str]
-    stamp: str
 
 
 class Rules(NamedTuple):
@@ -76,6 +71,7 @@ class Classes:
         self._now = now
         self._clock = clock
         self._local: dict[tuple[str, str], _Held] = {}
+        self._wanted: dict[str, float] = {}
         self._making: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -99,13 +95,13 @@ class Classes:
         """
         return self._shared(clerk, course_id, "room", Room)
 
-    def ranking(self, clerk: Clerk, course_id: str) -> Ranking | None:
-        """The means of the class, for a percentile; None where the course has no learner.
+    def rankings(self, clerk: Clerk, course_id: str) -> Rankings | None:
+        """The means of the class, for percentiles; None where the course has no learner.
 
         Raises:
             LedgerUnavailable: it must be computed, and PostgreSQL is away.
         """
-        return self._shared(clerk, course_id, "ranking", Ranking)
+        return self._shared(clerk, course_id, "ranking", Rankings)
 
     def published(self, clerk: Clerk, course_id: str) -> Publication | None:
         """What may be shown of the class to people without row access."""
@@ -125,10 +121,14 @@ class Classes:
         if not attempts:
             return None
         windows = {key: window.unpack(window.rebuild(found)) for key, found in attempts.items()}
-        items = records.items(course_id, days, as_of, self._rules.correct_from)
         sealed = records.sealed_ids(list(attempts))
-        figures = classroom(course_id, windows, as_of, self._rules.thresholds)
-        return _room(figures, items=items, sealed=sealed, versions={}, stamp="")
+
+        def school(learners: Collection[UUID] | None) -> School:
+            items = records.items(course_id, days, as_of, self._rules.correct_from, learners)
+            figures = classroom(course_id, _only(windows, learners), as_of, self._rules.thresholds)
+            return School(figures, list(items))
+
+        return _room(school, windows, sealed=sealed, versions={}, stamp="")
 
     def refresh(self, clerk: Clerk) -> int:
         """Compute again what is wanted and has changed, if the turn is ours; how many were.
@@ -167,17 +167,21 @@ class Classes:
                 kept = None
             if kept is None:
                 room = self._make(clerk, course_id)
-                made: object | None = room if form is Room or room is None else room.classroom.ranking
+                made: object | None = room if form is Room or room is None else room.rankings
                 kept = made if isinstance(made, form) else None
             if kept is not None:
-                self._local[kind, course_id] = _Held(self._clock() + _LOCAL_SECONDS, kept)
+                spread = random.uniform(1 - _SPREAD, 1)
+                self._local[kind, course_id] = _Held(self._clock() + spread * _LOCAL_SECONDS, kept)
                 self._want(clerk, course_id)
             return kept
 
     def _want(self, clerk: Clerk, course_id: str) -> None:
         """Only a course that is there: names that somebody tries must not cost a look every few seconds."""
+        if self._clock() < self._wanted.get(course_id, float("-inf")):
+            return
         try:
             clerk.classes.want(course_id)
+            self._wanted[course_id] = self._clock() + _WANTED_AGAIN_SECONDS
         except ProjectionUnavailable as error:
             _log.info("a wanted class not noted", extra={"error": redact(error)})
 
@@ -187,15 +191,17 @@ class Classes:
             return None
         try:
             clerk.classes.put("room", course_id, _encode(room))
-            clerk.classes.put("ranking", course_id, _encode(room.classroom.ranking))
+            clerk.classes.put("ranking", course_id, _encode(room.rankings))
         except ProjectionUnavailable as error:
             _log.info("class figures not shared", extra={"error": redact(error)})
         return room
 
     def _one_at_a_time(self, course_id: str) -> threading.Lock:
         with self._lock:
-            if max(len(self._local), len(self._making)) > _PAGE:
-                self._local = {k: held for k, held in self._local.items() if self._clock() < held.until}
+            if max(len(self._local), len(self._wanted), len(self._making)) > _PAGE:
+                now = self._clock()
+                self._local = {k: held for k, held in self._local.items() if now < held.until}
+                self._wanted = {course: until for course, until in self._wanted.items() if now < until}
                 self._making = {course: lock for course, lock in self._making.items() if lock.locked()}
             return self._making.setdefault(course_id, threading.Lock())
 
@@ -217,24 +223,35 @@ def _from_states(
             windows[key.student_key], versions[key.student_key] = read.window, read.version
             degraded = degraded or read.degraded
     sealed = {held.student_key: held.sealed_id for held in learners if held.sealed_id is not None}
-    items = records.items(course_id, Days(), None, rules.correct_from)
-    figures = classroom(course_id, windows, now, rules.thresholds)
-    if degraded:
-        figures = msgspec.structs.replace(figures, degraded=True)
-    return _room(figures, items=items, sealed=sealed, versions=versions, stamp=stamp)
+
+    def school(learners: Collection[UUID] | None) -> School:
+        items = records.items(course_id, Days(), None, rules.correct_from, learners)
+        figures = classroom(course_id, _only(windows, learners), now, rules.thresholds)
+        return School(msgspec.structs.replace(figures, degraded=degraded), list(items))
+
+    return _room(school, windows, sealed=sealed, versions=versions, stamp=stamp)
+
+
+def _only(windows: Mapping[UUID, Window], learners: Collection[UUID] | None) -> Mapping[UUID, Window]:
+    return windows if learners is None else {key: windows[key] for key in learners}
 
 
 def _room(
-    figures: Classroom,
+    school: Callable[[Collection[UUID] | None], School],
+    learners: Collection[UUID],
     *,
-    items: Sequence[Item],
     sealed: Mapping[UUID, bytes],
     versions: Mapping[UUID, Version],
     stamp: str,
 ) -> Room:
+    whole = school(None)
+    issuers = by_issuer(learners, sealed)
+    several = len(issuers) > 1
     return Room(
-        classroom=figures,
-        items=list(items),
+        classroom=whole.classroom,
+        items=whole.items,
+        issuers=list(issuers),
+        apart={realm: school(own) for realm, own in issuers.items()} if several else {},
         sealed={str(key): value for key, value in sealed.items()},
         versions={str(key): f"{version.birth}.{version.number}" for key, version in versions.items()},
         stamp=stamp,

@@ -12,10 +12,11 @@ import msgspec
 
 from worker.api.access import Caller, Grant
 from worker.api.answers import InCourse, Point, StudentCourses, StudentInCourse
-from worker.api.classes import Classes, Room
+from worker.api.classes import Classes
 from worker.api.desk import Clerk, Desk
 from worker.api.freshness import Freshness
 from worker.api.problems import Away, NotFound
+from worker.api.rooms import Rankings, Room
 from worker.domain.classroom import Ranking, percentile_of
 from worker.domain.errors import Unavailable
 from worker.domain.event import from_micros
@@ -83,7 +84,7 @@ class Scores:
         self._freshness = freshness
         self._thresholds = thresholds
         self._now = now
-        self._renewals: dict[str, asyncio.Task[Ranking | None]] = {}
+        self._renewals: dict[str, asyncio.Task[Rankings | None]] = {}
 
     async def in_course(self, asked: Asked, course_id: str, as_of: datetime | None, *, known: bool) -> Owed:
         """One student in one course.
@@ -95,14 +96,16 @@ class Scores:
         key = StateKey(asked.student_key, course_id)
         seen = disclosure(asked, "scores", course_id, moment)
         if as_of is not None:
-            window, ranking = await self._desk.work(lambda clerk: self._past(clerk, key, as_of))
+            window, ranking = await self._desk.work(
+                lambda clerk: self._past(clerk, key, as_of, asked.caller.realm)
+            )
             moment, degraded, owed = as_of, False, seen
         else:
             owed = seen if known else None
             now = None if known else seen
             read = (await self._desk.read([key], now, checked=not asked.grant.own)).get(key)
             window, degraded = (None, False) if read is None else (read.window, read.degraded)
-            ranking = await self._ranking(course_id) if window is not None else None
+            ranking = await self._ranking(course_id, asked.caller.realm) if window is not None else None
         if window is None:
             raise NotFound(_NOBODY)
         found = scores(window, moment)
@@ -148,7 +151,7 @@ class Scores:
         lines = []
         for key in keys:
             if key in windows:
-                ranking = await self._ranking(key.course_id) if as_of is None else None
+                ranking = await self._ranking(key.course_id, asked.caller.realm) if as_of is None else None
                 outputs = scores(windows[key], moment)
                 percentile = None if ranking is None else percentile_of(outputs, ranking)
                 risk = at_risk(outputs, moment, percentile, self._thresholds)
@@ -174,20 +177,24 @@ class Scores:
         )
         return Owed(answer, seen)
 
-    async def _ranking(self, course_id: str) -> Ranking | None:
-        """The ranking held, and where it must be renewed nobody waits for that: all of a course would."""
+    async def _ranking(self, course_id: str, realm: str) -> Ranking | None:
+        rankings = await self._rankings(course_id)
+        return None if rankings is None else rankings.of(realm)
+
+    async def _rankings(self, course_id: str) -> Rankings | None:
+        """What is held, and where it must be renewed nobody waits for that: all of a course would."""
         held = self._classes.held("ranking", course_id)
-        if isinstance(held, Ranking):
+        if isinstance(held, Rankings):
             return held
         renewal = self._renewals.get(course_id)
         if renewal is None:
             renewal = self._renewals[course_id] = asyncio.create_task(self._renewed(course_id))
         outdated = self._classes.outdated("ranking", course_id)
-        return outdated if isinstance(outdated, Ranking) else await asyncio.shield(renewal)
+        return outdated if isinstance(outdated, Rankings) else await asyncio.shield(renewal)
 
-    async def _renewed(self, course_id: str) -> Ranking | None:
+    async def _renewed(self, course_id: str) -> Rankings | None:
         try:
-            return await self._desk.work(lambda clerk: self._classes.ranking(clerk, course_id))
+            return await self._desk.work(lambda clerk: self._classes.rankings(clerk, course_id))
         except (Unavailable, Away):
             return None  # a percentile is only an addition
         except Exception as error:
@@ -196,12 +203,14 @@ class Scores:
         finally:
             del self._renewals[course_id]
 
-    def _past(self, clerk: Clerk, key: StateKey, as_of: datetime) -> tuple[Window | None, Ranking | None]:
+    def _past(
+        self, clerk: Clerk, key: StateKey, as_of: datetime, realm: str
+    ) -> tuple[Window | None, Ranking | None]:
         window = _then(clerk, [key], as_of).get(key)
         if window is None:
             return None, None
         room: Room | None = self._classes.past(clerk.records, key.course_id, Days(), as_of)
-        return window, None if room is None else room.classroom.ranking
+        return window, None if room is None else room.rankings.of(realm)
 
 
 def _then(clerk: Clerk, keys: list[StateKey], as_of: datetime) -> Mapping[StateKey, Window]:

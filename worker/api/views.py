@@ -18,10 +18,11 @@ from worker.api.answers import (
     ShardFigures,
     SystemFigures,
 )
-from worker.api.classes import Classes, Room, quietly
+from worker.api.classes import Classes, quietly
 from worker.api.desk import Clerk, Desk
 from worker.api.freshness import Freshness
 from worker.api.problems import BadRequest, NotFound
+from worker.api.rooms import Room
 from worker.api.scores import Asked, Owed, disclosure
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.event import ratio_micros
@@ -97,9 +98,10 @@ class Views:
         if not asked.grant.rows:
             return ClassAnswer(await self._published(asked), None, None)
         room = await self._room(asked)
-        if room is None:
+        school = None if room is None else room.of(asked.caller.realm)
+        if room is None or school is None:
             raise NotFound(_NO_CLASS)
-        learners = room.classroom.learners
+        learners = school.classroom.learners
         names: Mapping[UUID, str] = {}
         if asked.sort == "student_id":
             names = self._names(room, [learner.student_key for learner in learners], asked.caller.realm)
@@ -117,7 +119,7 @@ class Views:
             keys,
         )
         names = self._names(room, keys, asked.caller.realm)
-        figures = room.classroom
+        figures = school.classroom
         view = ClassView(
             course_id=asked.course_id,
             definition=figures.definition,
@@ -129,7 +131,7 @@ class Views:
             mean=figures.mean,
             at_risk=figures.at_risk,
             distribution=figures.distribution,
-            items=room.items,
+            items=school.items,
             roster=[roster.line(learner, names.get(learner.student_key)) for learner in cut.learners],
             next_cursor=cut.next_cursor,
         )

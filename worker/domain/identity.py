@@ -146,6 +146,18 @@ def kid_of(sealed_id: bytes) -> str:
         raise SealBroken from error
 
 
+def realm_of(sealed_id: bytes) -> str:
+    """The realm that issued the id inside.
+
+    Raises:
+        SealBroken: it is no sealed id.
+    """
+    try:
+        return _unframe(sealed_id)[1]
+    except (ValueError, IndexError) as error:
+        raise SealBroken from error
+
+
 def text(sealed_id: bytes) -> str:
     """A sealed id as it travels in JSON: base64url without padding."""
     return base64.urlsafe_b64encode(sealed_id).decode().rstrip("=")

@@ -98,6 +98,8 @@ WHERE o.course_id = %(course)s
   AND (%(first)s::timestamptz IS NULL OR a.occurred_at >= %(first)s)
   AND (%(last)s::timestamptz IS NULL OR a.occurred_at <= %(last)s)
   AND (%(as_of)s::timestamptz IS NULL OR a.occurred_at <= %(as_of)s)
+  AND (%(learners)s::uuid[] IS NULL
+       OR a.student_ref IN (SELECT student_ref FROM students WHERE student_key = ANY (%(learners)s)))
   AND NOT EXISTS (SELECT FROM erasures e WHERE e.student_ref = a.student_ref AND e.lifted_at IS NULL)
 GROUP BY a.item
 ORDER BY a.item

@@ -7,7 +7,8 @@ import pytest
 from tests.api_doubles import House
 from tests.conftest import NOW, minutes, score_event
 from worker.adapters.memory import MemoryRecords
-from worker.api.classes import Classes, Room, Rules
+from worker.api.classes import Classes, Rules
+from worker.api.rooms import Room
 from worker.domain.classroom import Publication
 from worker.domain.errors import LedgerUnavailable
 from worker.reads import Days
@@ -56,7 +57,7 @@ def test_a_class_is_computed_once_and_shared(house: House) -> None:
     house.lose(ledger=True)
     other = classes(house)
     assert other.room(house.hire(), "algebra") == first
-    assert other.ranking(house.hire(), "algebra") == first.classroom.ranking
+    assert other.rankings(house.hire(), "algebra") == first.rankings
 
 
 def test_an_unknown_course_leaves_nothing_behind(house: House) -> None:
@@ -75,7 +76,21 @@ def test_what_was_decoded_is_served_for_a_second(house: House) -> None:
     assert found.held("room", "algebra") is first
     clock.now += 1.1
     assert found.held("room", "algebra") is None
+    assert found.outdated("room", "algebra") is first
+    clock.now += 5
+    assert found.outdated("room", "algebra") is None
     assert found.room(house.hire(), "algebra") == first
+
+
+def test_that_a_class_is_wanted_is_noted_once_a_minute(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[str] = []
+    monkeypatch.setattr(house.classes, "want", noted.append)
+    clock = Clock()
+    found = classes(house, clock)
+    for later in (0, 2, 50, 10):
+        clock.now += later
+        found.room(house.hire(), "algebra")
+    assert noted == ["algebra", "algebra"]
 
 
 def test_without_redis_the_ledger_answers_and_says_so(house: House) -> None:

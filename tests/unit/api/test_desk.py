@@ -184,6 +184,37 @@ def test_chains_are_anchored_while_requests_keep_coming(house: House) -> None:
     play(scene, house.hire, anchor_seconds=0.02)
 
 
+def test_who_comes_right_after_others_waits_for_more_and_shares_their_commit(house: House) -> None:
+    commits: list[int] = []
+
+    class Counting(MemoryDisclosures):
+        def record(self, disclosures: Sequence[Disclosure]) -> None:
+            commits.append(len(disclosures))
+            super().record(disclosures)
+
+    def hire() -> Clerk:
+        return house.hire()._replace(disclosures=Counting(house.book, house.records.versions_of))
+
+    async def scene(desk: Desk) -> None:
+        await desk.read([KEY], seen(KEY))
+        for _ in range(5):
+            await asyncio.gather(desk.read([KEY], seen(KEY)), desk.read([KEY], seen(KEY)))
+
+    play(scene, hire, linger_seconds=0.05)
+    assert commits == [1, 2, 2, 2, 2, 2]
+
+
+def test_nobody_lingers_once_the_desk_closes(house: House) -> None:
+    async def scene(desk: Desk) -> None:
+        await desk.read([KEY], seen(KEY))
+        last = asyncio.create_task(desk.read([KEY], seen(KEY)))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(desk.close)
+        assert list(await last) == [KEY]
+
+    play(scene, house.hire, linger_seconds=600.0)
+
+
 def test_a_close_anchors_what_was_recorded(house: House) -> None:
     async def scene(desk: Desk) -> None:
         await desk.record(seen(KEY))

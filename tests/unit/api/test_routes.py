@@ -63,14 +63,26 @@ def test_a_stream_that_is_away_is_told_with_when_to_come_again(client: Client, h
     assert client.post("/students", json=EVENT, headers=bearer("producer")).status_code == 202
 
 
-def test_another_realms_student_is_in_the_class_without_a_name(client: Client, house: House) -> None:
-    ours = score_event("ada")
+def test_schools_that_share_a_courses_name_see_each_their_own_class(client: Client, house: House) -> None:
+    ours = score_event("ada", item="q1")
     key, seal = IDENTITY.identify("ada", "north")
-    house.learn(ours, msgspec.structs.replace(ours, student_key=key, sealed_id=seal))
-    roster = client.get("/metrics", params={"course_id": "algebra"}, headers=TEACHER).json()["roster"]
-    assert sorted((line["student_id"] or "", line["student_key"]) for line in roster) == sorted(
-        [("ada", str(ours.student_key)), ("", str(key))]
-    )
+    theirs = msgspec.structs.replace(score_event("ada", item="q2"), student_key=key, sealed_id=seal)
+    house.learn(ours, theirs)
+    for realm, student_key, item in (("default", ours.student_key, "q1"), ("north", key, "q2")):
+        teacher = bearer("teacher", courses=["algebra"], realm=realm)
+        seen = client.get("/metrics", params={"course_id": "algebra"}, headers=teacher).json()
+        assert [(line["student_id"], line["student_key"]) for line in seen["roster"]] == [
+            ("ada", str(student_key))
+        ]
+        assert (seen["learners"], [one["item_id"] for one in seen["items"]]) == (1, [item])
+    stranger = bearer("teacher", courses=["algebra"], realm="south")
+    assert client.get("/metrics", params={"course_id": "algebra"}, headers=stranger).status_code == 404
+
+
+def test_another_schools_class_of_the_same_name_is_not_there(client: Client, house: House) -> None:
+    key, seal = IDENTITY.identify("ada", "north")
+    house.learn(msgspec.structs.replace(score_event("ada"), student_key=key, sealed_id=seal))
+    assert client.get("/metrics", params={"course_id": "algebra"}, headers=TEACHER).status_code == 404
 
 
 def test_an_error_of_ours_tells_nothing_of_itself(

@@ -1,11 +1,13 @@
 """The parts of a backfill over twins: what is a row, where it goes, and that a run may end anywhere."""
 
 import io
+import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 import zstandard
 from rich.console import Console
@@ -17,6 +19,7 @@ from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Edge, Rejected, decode
 from scripts.backfilling.ways import File, OverStream, Straight, at_end
+from scripts.backfilling.windows import pieces, place_of, windows
 from scripts.frame.report import Report
 from scripts.frame.script import Refused, Run, WrongArguments
 from scripts.frame.showing import Show
@@ -27,7 +30,7 @@ from tests.doubles import DECODER, Time
 from worker.adapters.memory import MemoryLedger, MemoryProducer, MemoryProjection, MemoryRegisters
 from worker.domain.accounting import Outcome
 from worker.domain.errors import Fatal, PoisonFlood, StreamUnavailable
-from worker.ports import StateKey
+from worker.ports import Batch, Committed, StateKey
 from worker.settings import load
 from worker.stream.decoding import Limits
 from worker.stream.difference import Difference
@@ -50,13 +53,13 @@ class Scene:
         self.stopping = Stopping()
         self.time = Time()
 
-    def straight(self, events: int = 7) -> Straight:
+    def straight(self, events: int = 7, window: int = 120) -> Straight:
         policy = Policy(limits=Limits(events, events))
         worlds = [
             World(self.ledger, self.projection, Tally(), self.time.now, pause_of(self.stopping))
             for _ in SOURCES
         ]
-        return Straight(worlds, DECODER, policy, self.stopping)
+        return Straight(worlds, DECODER, policy, self.stopping, window)
 
     def file(self, rows: Sequence[Accepted | Rejected], tmp_path: Path) -> File:
         entry = Entry("x.csv", NOW, len(rows) + 1)
@@ -132,6 +135,57 @@ def test_a_finished_file_is_done_and_taken_again_nothing_moves(scene: Scene, tmp
     scene.straight().take(again)
     assert (again.entry.accepted, again.entry.outcomes) == (first.entry.accepted, first.entry.outcomes)
     assert (scene.accounts(), scene.stands()) == (accounts, states)
+
+
+def test_in_a_window_the_rows_of_a_state_stand_together_and_no_place_is_cut() -> None:
+    rows = [row for row in rows_of(500) if isinstance(row, Accepted)]
+    found = list(windows(rows, 120))
+    assert [window.before for window in found] == [0, 120, 240, 360, 480]
+    for before, some in ((window.before, list(window.rows)) for window in windows(rows, 120)):
+        assert all(before < row.line <= before + 120 for row in some)
+        cut = list(pieces(before, [(place_of(row.event), row) for row in some], 10))
+        taken = [delivered for piece in cut for delivered in piece.events]
+        assert sorted(before + one.number for one in taken) == [row.line for row in some]
+        keys = [delivered.key for delivered in taken]
+        assert len([*itertools.groupby(keys)]) == len(set(keys))
+        places = [{one.position for one in piece.events} for piece in cut]
+        assert all(max(before) < min(after) for before, after in itertools.pairwise(places))
+        assert [piece.high for piece in cut] == [max(found) for found in places]
+        assert all(len(piece.events) >= 10 for piece in cut[:-1])
+
+
+def test_a_place_does_not_depend_on_what_else_is_accepted() -> None:
+    """Otherwise a run that goes on under other rules would skip rows that were never written."""
+    for row in rows_of(50):
+        if isinstance(row, Accepted):
+            assert 0 < place_of(row.event) <= 1 << 30
+            assert place_of(row.event) == place_of(msgspec.structs.replace(row.event, item_id="another"))
+
+
+@pytest.mark.parametrize("kills", range(1, 60, 7))
+def test_a_run_that_dies_at_any_transaction_ends_as_a_clean_one(
+    scene: Scene, tmp_path: Path, kills: int
+) -> None:
+    clean = Scene()
+    clean.straight().take(clean.file(rows_of(500), tmp_path))
+    commit, commits = scene.ledger.commit, iter(range(10_000))
+
+    def dying(batch: Batch) -> Committed:
+        done = commit(batch)
+        if next(commits) == kills:
+            raise Fatal("killed before the answer came")
+        return done
+
+    scene.ledger.commit = dying  # type: ignore[method-assign]
+    with pytest.raises(Fatal):
+        scene.straight(5).take(scene.file(rows_of(500), tmp_path))
+    scene.ledger.commit = commit  # type: ignore[method-assign]
+    file = scene.file(rows_of(500), tmp_path)
+    scene.straight(11).take(file)
+    assert scene.stands() == clean.stands()
+    outcomes = file.entry.outcomes
+    assert sum(outcomes.values()) - outcomes["redelivered"] == file.entry.accepted
+    assert outcomes["redelivered"] > 0, "what was committed and not projected is taken again"
 
 
 @pytest.mark.parametrize("stops_at", [1, 60, 61, 250, 499])

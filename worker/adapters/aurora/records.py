@@ -75,9 +75,15 @@ class AuroraRecords:
         return found
 
     def items(
-        self, course_id: str, days: Days, as_of: datetime | None, correct_from: float
+        self,
+        course_id: str,
+        days: Days,
+        as_of: datetime | None,
+        correct_from: float,
+        learners: Collection[UUID] | None = None,
     ) -> Sequence[Item]:
-        rows = self._rows("items", course=course_id, as_of=as_of, correct_from=correct_from, **_moments(days))
+        within = {"as_of": as_of, "learners": None if learners is None else list(learners), **_moments(days)}
+        rows = self._rows("items", course=course_id, correct_from=correct_from, **within)
         return [Item(*row) for row in rows]
 
     def course_stamps(self, courses: Sequence[str]) -> Mapping[str, str]:

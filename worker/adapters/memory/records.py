@@ -89,11 +89,17 @@ class MemoryRecords:
         return found
 
     def items(
-        self, course_id: str, days: Days, as_of: datetime | None, correct_from: float
+        self,
+        course_id: str,
+        days: Days,
+        as_of: datetime | None,
+        correct_from: float,
+        learners: Collection[UUID] | None = None,
     ) -> Sequence[Item]:
         by_item: dict[str, list[tuple[UUID, ScoreEvent]]] = {}
         for student, _, event in self._events(course_id, days, as_of):
-            by_item.setdefault(event.item_id, []).append((student, event))
+            if learners is None or student in learners:
+                by_item.setdefault(event.item_id, []).append((student, event))
         return [_item(item, by_item[item], correct_from) for item in sorted(by_item)]
 
     def course_stamps(self, courses: Sequence[str]) -> Mapping[str, str]:
