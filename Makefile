@@ -156,7 +156,7 @@ bench-start: $(VENV)/.dev ## P9: how soon a task is at work
 	$(call bench,start)
 
 .PHONY: bench-scale
-bench-scale: $(VENV)/.dev ## P10: whether twice the tasks take twice the events
+bench-scale: $(VENV)/.dev ## P10: a plan to a million events a second, reckoned and simulated
 	$(call bench,scale)
 
 .PHONY: bench-replay

@@ -50,6 +50,20 @@ class Rules(NamedTuple):
     correct_from: float = 0.5
 
 
+class _Made(msgspec.Struct, frozen=True):
+    """When the figures of a room are of."""
+
+    as_of: datetime
+    degraded: bool
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What of a room tells whether it is outdated: to decode all learners of all classes holds up readers."""
+
+    classroom: _Made
+    stamp: str
+
+
 class _Held(NamedTuple):
     until: float
     value: object
@@ -143,13 +157,13 @@ class Classes:
             stamps = clerk.records.course_stamps(courses)
             made = 0
             for course in courses:
-                kept = _decode(clerk.classes.get("room", course), Room)
+                kept = _decode(clerk.classes.get("room", course), _Kept)
                 if kept is None or self._outdated(kept, stamps.get(course)):
                     self._make(clerk, course)
                     made += 1
             return made
 
-    def _outdated(self, kept: Room, stamp: str | None) -> bool:
+    def _outdated(self, kept: _Kept, stamp: str | None) -> bool:
         age = self._now() - kept.classroom.as_of
         return kept.stamp != stamp or kept.classroom.degraded or age > _OLDEST
 
