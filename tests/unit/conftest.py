@@ -1,6 +1,6 @@
 """Properties are judged by what they find, not by the speed of the machine that looks.
 
-Each run looks elsewhere. `HYPOTHESIS=thorough` looks at ten times as much.
+Each run looks elsewhere. `HYPOTHESIS=thorough` looks at ten times as much where a property names no number.
 """
 
 import os

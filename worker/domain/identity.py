@@ -140,10 +140,7 @@ def kid_of(sealed_id: bytes) -> str:
     Raises:
         SealBroken: it is no sealed id.
     """
-    try:
-        return _unframe(sealed_id)[0]
-    except (ValueError, IndexError) as error:
-        raise SealBroken from error
+    return _outside(sealed_id)[0]
 
 
 def realm_of(sealed_id: bytes) -> str:
@@ -152,8 +149,13 @@ def realm_of(sealed_id: bytes) -> str:
     Raises:
         SealBroken: it is no sealed id.
     """
+    return _outside(sealed_id)[1]
+
+
+def _outside(sealed_id: bytes) -> tuple[str, str]:
+    """What a sealed id tells without being opened: key and realm."""
     try:
-        return _unframe(sealed_id)[1]
+        return _unframe(sealed_id)[:2]
     except (ValueError, IndexError) as error:
         raise SealBroken from error
 

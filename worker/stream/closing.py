@@ -6,10 +6,11 @@ back a Redis that lacks its last write (C18 in docs/protocol.md), and that is a 
 for it, the next job closes what earlier jobs have left.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from worker.domain.position import ORIGIN
+from worker.domain.position import ORIGIN, Position
 from worker.ports import Ledger, Projection, Source
 
 NO_REPLICA_LAGS_SO_LONG = timedelta(hours=1)
@@ -37,11 +38,9 @@ def close_finished(
         LedgerUnavailable: some may be closed already; calling again is harmless.
         ProjectionUnavailable: likewise.
     """
-    found = ledger.idle(idle)
-    markers = projection.markers(list(found))
     result = Closing([], [])
-    for source, (end, floor) in found.items():
-        if markers.get(source, ORIGIN) != end:
+    for source, end, floor, projected in _idle(ledger, projection, idle):
+        if not projected:
             result.unfinished.append(source)
         elif floor != end:
             ledger.advance_floor(source, end)
@@ -58,12 +57,20 @@ def finished(ledger: Ledger, projection: Projection, idle: timedelta = NO_REPLIC
         LedgerUnavailable: asking again is safe.
         ProjectionUnavailable: likewise.
     """
-    found = ledger.idle(idle)
-    markers = projection.markers(list(found))
     result = Closing([], [])
-    for source, (end, floor) in found.items():
-        if markers.get(source, ORIGIN) != end:
+    for source, end, floor, projected in _idle(ledger, projection, idle):
+        if not projected:
             result.unfinished.append(source)
         elif floor == end:
             result.closed.append(source)
     return result
+
+
+def _idle(
+    ledger: Ledger, projection: Projection, idle: timedelta
+) -> Iterator[tuple[Source, Position, Position, bool]]:
+    """Every such source with its end, its floor, and whether Redis has its end."""
+    found = ledger.idle(idle)
+    markers = projection.markers(list(found))
+    for source, (end, floor) in found.items():
+        yield source, end, floor, markers.get(source, ORIGIN) == end

@@ -355,7 +355,7 @@ def records(draw: st.DrawFn) -> bytes:
     return bytes(mutable[: draw(st.none() | st.none() | st.integers(0, 400))])
 
 
-@settings(max_examples=10 * settings().max_examples)
+@settings(max_examples=5_000)
 @given(st.binary(max_size=100) | records() | records() | records())
 def test_nothing_that_arrives_is_an_exception(data: bytes) -> None:
     events, letters = decode(data)
