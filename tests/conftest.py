@@ -16,11 +16,11 @@ from worker.adapters.aurora.migrations import migrate
 from worker.adapters.aurora.rights import Login
 from worker.adapters.memory import MemoryVault
 from worker.adapters.redis import RedisProjection
+from worker.batch import Batch, DeadLetter, Delivered
 from worker.domain.event import Kind, ScoreEvent, register_of
 from worker.domain.identity import Identity, Key, Keyring
 from worker.domain.position import Position
 from worker.local.stack import Stack
-from worker.ports import Batch, DeadLetter, Delivered
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 """A Monday noon, the present of every test that needs one."""

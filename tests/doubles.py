@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from tests.conftest import IDENTITY, NOW
 from worker.adapters.memory import MemoryCheckpointer, MemoryLedger, MemoryMetrics, MemoryProjection
+from worker.batch import Record, StateKey
 from worker.domain import envelope, window
 from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
-from worker.ports import Record, StateKey
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, Policy, World
 from worker.stream.projecting import state_value

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from worker import wiring
+from worker import wiring, wiring_aws
 from worker.settings import ApiSettings, Settings, masked
 
 _TABLES = ("", "-CoordinatorState", "-WorkerMetricStats")
@@ -113,7 +113,7 @@ def _stream(settings: Settings) -> str:
 
 
 def _tables(settings: Settings) -> str:
-    dynamodb = wiring.client(settings, "dynamodb")
+    dynamodb = wiring_aws.client(settings, "dynamodb")
     names = [settings.application_name + suffix for suffix in _TABLES]
     for name in names:
         status = dynamodb.describe_table(TableName=name)["Table"]["TableStatus"]

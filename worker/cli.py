@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except (RuntimeError, ValueError) as error:
-        if not getattr(arguments, "directory", None):
+        if not (getattr(arguments, "directory", None) or verb is archive):
             raise
-        print(f"failed: {error}", file=sys.stderr)  # of the local stack or an input file: told in sentences
+        print(f"failed: {error}", file=sys.stderr)  # of the local stack, a file or Java: told in sentences
         return FAILED
 
 
@@ -41,10 +41,10 @@ def entry() -> None:
 
 
 def daemon(_: argparse.Namespace) -> int:
-    from worker import wiring
+    from worker import wiring_daemon
 
     settings = _settings(role="daemon")
-    return wiring.run_daemon(settings, os.environ)
+    return wiring_daemon.run(settings, os.environ)
 
 
 def shard(_: argparse.Namespace) -> int:
@@ -105,6 +105,14 @@ def check(_: argparse.Namespace) -> int:
     return report(settings, print)
 
 
+def archive(arguments: argparse.Namespace) -> int:
+    from worker.kcl.archive import make
+
+    make(os.environ.get("JAVA_BIN") or "java", arguments.file)
+    print(f"{arguments.file}: {arguments.file.stat().st_size / 2**20:.0f} MiB")
+    return 0
+
+
 def up(arguments: argparse.Namespace) -> int:
     from worker import wiring
     from worker.local.up import run
@@ -162,9 +170,17 @@ def _parser() -> argparse.ArgumentParser:
         (check, "check every setting and dependency, and say what to do"),
     ):
         verbs.add_parser(verb.__name__, help=says, description=says).set_defaults(verb=verb)
+    _add_archive(verbs)
     _add_token(verbs)
     _add_local(verbs)
     return parser
+
+
+def _add_archive(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    says = "write the daemon's classes as a file that makes its start faster; see JAVA_ARCHIVE"
+    parser = verbs.add_parser("archive", help=says, description=says)
+    parser.add_argument("file", type=Path, help="for this Java and these jars alone")
+    parser.set_defaults(verb=archive)
 
 
 def _add_token(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

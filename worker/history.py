@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from worker.batch import Record
 from worker.domain.position import Position
-from worker.ports import Record
 
 
 class Shard(NamedTuple):

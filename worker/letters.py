@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from worker.batch import Source
 from worker.domain.errors import Reason
-from worker.ports import Source
 
 
 class Selection(NamedTuple):

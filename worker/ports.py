@@ -4,9 +4,6 @@ Every adapter of a port, the in-memory twin included, passes the same contract t
 Errors are those of `worker.domain.errors`; an adapter lets no error of its library through.
 """
 
-import dataclasses
-import functools
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -15,163 +12,16 @@ from uuid import UUID
 
 import msgspec
 
+from worker.batch import Batch, Resident, Source, StateKey
 from worker.domain.accounting import Accounting
-from worker.domain.errors import Reason
-from worker.domain.event import Register, ScoreEvent
+from worker.domain.event import ScoreEvent
 from worker.domain.poison import PoisonWindow
-from worker.domain.position import ORIGIN, Position
+from worker.domain.position import Position
 from worker.domain.window import Placed, Version
 from worker.metrics import CounterName, GaugeName, HistogramName
 
-Source: TypeAlias = str
-"""Where positions count: `kinesis:{stream ARN}@{creation time}:{shard}`, `replay:...`, `file:...`."""
-
-STREAMS = "kinesis:"
-"""What the sources that never end by themselves begin with; all others are a job's and are closed."""
-
-DELETIONS: Source = "deletions"
-"""Where erasures and retention count, one a transaction: its floor is how many the ledger has seen."""
-
 Clock: TypeAlias = Callable[[], datetime]
 """The present as an aware UTC datetime."""
-
-
-class StateKey(NamedTuple):
-    """One rolling state: a student in a course."""
-
-    student_key: UUID
-    course_id: str
-
-
-class Resident(NamedTuple):
-    """Where a state stands in Redis: known without PostgreSQL, but not which course it is of."""
-
-    student_key: UUID
-    course_digest: bytes
-
-
-def residence(key: StateKey) -> Resident:
-    """Where this state stands."""
-    return Resident(key.student_key, course_digest(key.course_id))
-
-
-@functools.lru_cache(1 << 12)
-def course_digest(course_id: str) -> bytes:
-    """The course's part of a residence; there are thousands of courses and millions of looks."""
-    return hashlib.blake2b(course_id.encode(), digest_size=8).digest()
-
-
-class Record(NamedTuple):
-    """One Kinesis record as delivered (KPL aggregates already split)."""
-
-    data: bytes
-    position: Position
-    arrived_at: datetime
-
-
-class Delivered(msgspec.Struct, frozen=True, gc=False):
-    """One decoded event, the register it writes, and where it came from."""
-
-    event: ScoreEvent
-    register: Register
-    position: Position
-    number: int
-
-    @property
-    def key(self) -> StateKey:
-        return StateKey(self.event.student_key, self.event.course_id)
-
-
-class DeadLetter(NamedTuple):
-    """What can never succeed: why, where it stood, and the record that would deliver it again.
-
-    `payload` is plain in memory only; whoever stores it seals it first.
-    """
-
-    position: Position
-    number: int
-    reason: Reason
-    field: str | None
-    payload: bytes
-
-
-class States:
-    """The states that events touch, numbered in the order of their first events.
-
-    Looked up by the number of the pseudonym, because the hash of a UUID is a call into Python.
-    """
-
-    def __init__(self, events: Iterable[Delivered] = ()) -> None:
-        self._numbers: dict[tuple[int, str], int] = {}
-        self.keys: list[StateKey] = []
-        self.at: list[int] = []
-        self.add(events)
-
-    def add(self, events: Iterable[Delivered]) -> None:
-        """Number the states of more events."""
-        numbers, keys, at = self._numbers, self.keys, self.at
-        for delivered in events:
-            event = delivered.event
-            student_key, course_id = event.student_key, event.course_id
-            number = numbers.setdefault((student_key.int, course_id), len(keys))
-            if number == len(keys):
-                keys.append(StateKey(student_key, course_id))
-            at.append(number)
-
-    def most_with(self, events: Sequence[Delivered]) -> int:
-        """How many there are with these events at the most, which is known at once."""
-        return len(self.keys) + len(events)
-
-    def with_all(self, events: Iterable[Delivered]) -> int:
-        """How many there would be with these events."""
-        more = {(one.event.student_key.int, one.event.course_id) for one in events}
-        return len(self.keys) + len(more - self._numbers.keys())
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """What one ledger transaction takes: records of one source up to `high`, and the poison seen by then.
-
-    A batch that ends inside a record says in `inside` how far; only the projection's marker goes there, so
-    that it moves with every write and a Redis that forgot one shows it. `states` are those of its events,
-    where whoever gathered them knows.
-    """
-
-    source: Source
-    high: Position
-    events: Sequence[Delivered]
-    dead_letters: Sequence[DeadLetter] = ()
-    inside: Position = ORIGIN
-    poison: PoisonWindow = dataclasses.field(default_factory=PoisonWindow)
-    states: States | None = dataclasses.field(default=None, compare=False, repr=False)
-
-    @property
-    def reach(self) -> Position:
-        """Where the projection's marker stands once this batch is projected."""
-        return max(self.high, self.inside)
-
-    @property
-    def read(self) -> int:
-        return len(self.events) + len(self.dead_letters)
-
-    @property
-    def keys(self) -> Sequence[StateKey]:
-        """The touched states, each once, in the order of their first events."""
-        return self._states.keys
-
-    @property
-    def at(self) -> Sequence[int]:
-        """For each event the place of its state among `keys`."""
-        return self._states.at
-
-    def of(self, events: Sequence[Delivered], dead_letters: Sequence[DeadLetter] | None = None) -> "Batch":
-        """The same batch with other events."""
-        letters = self.dead_letters if dead_letters is None else dead_letters
-        return dataclasses.replace(self, events=events, dead_letters=letters, states=None)
-
-    @functools.cached_property
-    def _states(self) -> States:
-        return self.states or States(self.events)
 
 
 class Touched(msgspec.Struct, frozen=True, gc=False):
@@ -412,79 +262,6 @@ class Producer(Protocol):
         Raises:
             StreamUnavailable: not all were acknowledged; sending all of them again is harmless.
         """
-
-
-SHARD_END = "SHARD_END"
-"""KCL's checkpoint of a shard that was read to its end."""
-
-
-class Lease(NamedTuple):
-    """One row of KCL's lease table: who has a shard, and how far its records are done.
-
-    While a lease is being handed over by KCL, `owner` is who shall have it and `checkpoint_owner` who still
-    has it. `counter` moves with every renewal and every change of hands. `children` are known once the shard
-    was read to its end; `parents` are there from the start.
-    """
-
-    shard: str
-    owner: str | None
-    counter: int
-    checkpoint: str
-    checkpoint_owner: str | None = None
-    parents: frozenset[str] = frozenset()
-    children: frozenset[str] = frozenset()
-
-    @property
-    def holder(self) -> str | None:
-        return self.checkpoint_owner or self.owner
-
-    @property
-    def finished(self) -> bool:
-        """Whether the shard was read to its end, so that nothing waits for an owner."""
-        return self.checkpoint == SHARD_END
-
-
-class Leader(NamedTuple):
-    """KCL's Leader record: the one worker that assigns leases; `version` changes with each of its beats."""
-
-    owner: str
-    version: str
-
-
-class LeaseTable(Protocol):
-    """KCL's tables, as far as a worker may touch them beside KCL. Any method may raise LeasesUnavailable.
-
-    A table that KCL has not made yet is empty. Every change is conditional on what was read, as KCL's own
-    are, so whoever still acts on an older reading loses the race instead of undoing a newer truth.
-    """
-
-    def leases(self) -> Sequence[Lease]:
-        """Every lease as it stands."""
-
-    def give_back(self, lease: Lease, heir: str | None) -> bool:
-        """Pass a lease on, to the heir or to nobody; False if it is not any more as it was read.
-
-        A lease that KCL is already handing over goes to the owner KCL chose. The counter moves, so that the
-        former holder's next renewal or checkpoint fails and it learns of its loss.
-        """
-
-    def remove_finished(self, shard: str) -> bool:
-        """Delete the lease of a shard that was read to its end; False if it is gone or not finished."""
-
-    def workers(self) -> Mapping[str, int]:
-        """By worker id the time of its last report, of dead workers too; by the worker's own clock."""
-
-    def forget_worker(self, worker: str) -> None:
-        """Delete a worker's reports, so that nobody takes it for alive; its next report brings it back."""
-
-    def clear_report(self, worker: str, report: int) -> bool:
-        """Delete the report of a worker that is taken for dead; False if it has reported since."""
-
-    def leader(self) -> Leader | None:
-        """The Leader record; None where nobody leads."""
-
-    def clear_leader(self, leader: Leader) -> bool:
-        """Delete the Leader record; False if it is not any more as it was read."""
 
 
 class Vault(Protocol):

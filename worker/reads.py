@@ -12,10 +12,10 @@ from uuid import UUID
 
 import msgspec
 
+from worker.batch import Source, StateKey
 from worker.domain.accounting import Accounting
 from worker.domain.classroom import Publication
 from worker.domain.window import Attempt, Version
-from worker.ports import Source, StateKey
 
 
 class Days(NamedTuple):
@@ -104,11 +104,11 @@ class Records(Protocol):
     def course_stamps(self, courses: Sequence[str]) -> Mapping[str, str]:
         """A text for each course that differs once any of its states has changed."""
 
-    def publication(self, course_id: str) -> Publication | None:
-        """What was last published of a course."""
+    def publication(self, course_id: str, realm: str) -> Publication | None:
+        """What was last published of a course, of the learners of one realm."""
 
     def publish(self, publication: Publication, instead_of: Publication | None) -> bool:
-        """Replace what was published of its course; False if that is not `instead_of` any more."""
+        """Replace what was published of its course and realm; False if that is not `instead_of` any more."""
 
     def enrolled(self, subject: str) -> Sequence[str]:
         """The courses of a teacher in the enrolment table."""

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
+from worker.batch import StateKey
 from worker.domain.event import ScoreEvent
 from worker.domain.window import Attempt
-from worker.ports import StateKey
 
 Order: TypeAlias = tuple[datetime, int, str, int, bytes]
 """A writer's place among those of one attempt; see `worker.domain.event.order_of`."""

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from worker.batch import Source, StateKey
 from worker.domain.position import Position
 from worker.domain.window import Version
-from worker.ports import Source, StateKey
 
 
 class OnHold(Exception):

@@ -6,12 +6,11 @@ Heavy libraries are imported where they are used, because the shard process must
 
 import functools
 import random
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from psycopg.conninfo import conninfo_to_dict
@@ -33,10 +32,10 @@ from worker.settings import Settings
 from worker.stream.checkpointing import CheckpointPolicy
 from worker.stream.decoding import Decoder, Limits
 from worker.stream.pipeline import Pipeline, Policy, World
+from worker.wiring_aws import client
 
 if TYPE_CHECKING:
     from worker.adapters.kinesis import KinesisProducer
-    from worker.kcl.properties import DaemonProperties
     from worker.local.edges import Edges
 
 T = TypeVar("T")
@@ -45,38 +44,6 @@ T = TypeVar("T")
 def now() -> datetime:
     """The present, aware UTC."""
     return datetime.now(UTC)
-
-
-def endpoint(settings: Settings, service: str) -> str | None:
-    """Where a service of AWS is looked for instead of at AWS itself."""
-    if service == "kinesis" and settings.kinesis_endpoint_url is not None:
-        return settings.kinesis_endpoint_url
-    return settings.aws_endpoint_url
-
-
-def client(settings: Settings, service: str, *, attempts: int = 4, seconds: float = 10) -> Any:
-    """A boto3 client of the configured region and endpoint; each of its attempts may take `seconds`."""
-    import boto3
-    from botocore.config import Config
-
-    retries = {"mode": "standard", "total_max_attempts": attempts}
-    local: dict[str, Any] = {}
-    config: dict[str, Any] = {
-        "retries": retries,
-        "connect_timeout": seconds / 2,
-        "read_timeout": seconds,
-    }
-    if settings.mode == "local":
-        # an emulator of this machine: it takes any credentials, and no proxy stands before it
-        local = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        config["proxies"] = {}
-    return boto3.client(
-        service,
-        region_name=settings.aws_region,
-        endpoint_url=endpoint(settings, service),
-        config=Config(**config),
-        **local,
-    )
 
 
 def database(settings: Settings) -> Callable[[], str]:
@@ -234,88 +201,6 @@ def shard_processor(settings: Settings) -> ShardProcessor:
         return Pipeline(f"{settings.source_prefix}:{shard_id}", decoder, world, policy(settings)), heart
 
     return ShardProcessor(build)
-
-
-def run_daemon(settings: Settings, environment: Mapping[str, str]) -> int:
-    """PID 1 of a worker task: supervise the KCL daemon until told to stop; its exit code."""
-    from prometheus_client import CollectorRegistry
-
-    from worker.adapters.kinesis import source_prefix
-    from worker.adapters.leases import DynamoLeases
-    from worker.kcl import watchdog, worker_id
-    from worker.kcl.daemon import JavaCommand
-    from worker.kcl.fleet import FleetPatience
-    from worker.kcl.restart import RestartPolicy
-    from worker.kcl.supervisor import Supervisor, SupervisorConfig
-    from worker.product_metrics import WORKER, Minute, told_each_minute
-
-    state_dir = Path(settings.state_dir)
-    state_dir.mkdir(parents=True, exist_ok=True)
-    prefix = source_prefix(client(settings, "kinesis"), settings.stream_name)
-    with worker_id.claim(
-        state_dir, settings.worker_id, environment.get("ECS_CONTAINER_METADATA_URI_V4")
-    ) as own:
-        config = SupervisorConfig(
-            state_dir=state_dir,
-            environment={**environment, "SOURCE_PREFIX": prefix},
-            health_host=settings.health_host,
-            health_port=settings.health_port,
-            metrics_port=settings.metrics_port,
-            restart=RestartPolicy(settings.crash_limit, settings.crash_window_seconds),
-            give_back_seconds=settings.give_back_seconds,
-            fleet=FleetPatience(leader=settings.leader_patience_seconds, look=settings.look_seconds),
-            watchdog=watchdog.Patience(
-                silent=settings.watchdog_silent_seconds,
-                stuck=settings.watchdog_stuck_seconds,
-                lease=settings.watchdog_lease_seconds,
-                leader=2 * settings.leader_patience_seconds,
-            ),
-        )
-        command = JavaCommand(settings.java_bin or "java", settings.java_heap_mb)
-        # a look is worth nothing once the next is due
-        leases = DynamoLeases(client(settings, "dynamodb", attempts=2, seconds=2), settings.application_name)
-        kinesis = client(settings, "kinesis", attempts=1, seconds=5)
-        registry = CollectorRegistry()
-        supervisor = Supervisor(
-            config,
-            daemon_properties(settings, own.value),
-            command,
-            leases,
-            registry=registry,
-            ask_stream=lambda: source_prefix(kinesis, settings.stream_name),
-        )
-        minute = Minute(registry, WORKER, settings.application_name, "worker")
-        with told_each_minute(minute, time.time, settings.product_metrics_seconds):
-            return supervisor.run()
-
-
-def daemon_properties(settings: Settings, worker_id: str) -> "DaemonProperties":
-    """What the KCL daemon of one worker is told."""
-    from worker.kcl.daemon import shard_executable
-    from worker.kcl.properties import DaemonProperties
-
-    shard = [sys.executable, "-u", "-m", "worker", "shard"]
-    emulated = settings.aws_endpoint_url is not None
-    return DaemonProperties(
-        executable_name=shard_executable(shard, Path(settings.state_dir)),
-        application_name=settings.application_name,
-        stream_name=settings.stream_name,
-        region_name=settings.aws_region,
-        worker_id=worker_id,
-        idle_between_reads_millis=settings.poll_millis,
-        max_records=settings.max_records,
-        max_leases=settings.max_leases,
-        failover_millis=settings.failover_millis,
-        lease_assignment_millis=settings.lease_assignment_millis,
-        shard_sync_millis=settings.shard_sync_millis,
-        shutdown_grace_millis=settings.shutdown_grace_millis,
-        # beside an emulator no task has a CPU that it is told of, and on a laptop nobody reads metrics
-        disable_worker_metrics=emulated,
-        metrics_level="NONE" if emulated and settings.mode == "local" else "SUMMARY",
-        kinesis_endpoint=endpoint(settings, "kinesis"),
-        dynamodb_endpoint=endpoint(settings, "dynamodb"),
-        cloudwatch_endpoint=endpoint(settings, "cloudwatch"),
-    )
 
 
 def _patiently(step: Callable[[], T], pause: Callable[[float, Exception], None]) -> T:

@@ -20,16 +20,19 @@ from worker.adapters.aurora.retaining import AuroraRetaining
 from worker.adapters.leases import DynamoLeases
 from worker.adapters.redis_classes import RedisClasses
 from worker.adapters.redis_epochs import RedisEpochs
+from worker.batch import Source
 from worker.domain.identity import Identity
 from worker.history import EventStream
+from worker.leases import LeaseTable
 from worker.letters import DeadLetters
-from worker.ports import LeaseTable, Ledger, Metrics, Pause, Projection, Source, Vault
+from worker.ports import Ledger, Metrics, Pause, Projection, Vault
 from worker.reads import ClassStore, DisclosureLog
 from worker.registers import Registers
 from worker.settings import Settings
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, World
 from worker.upkeep import Dossiers, Epochs, Erasing, PastEpochs, Rekeying, Retaining
+from worker.wiring_aws import client
 
 
 def world(settings: Settings, metrics: Metrics, pause: Pause) -> World:
@@ -110,7 +113,7 @@ def restart(settings: Settings) -> Restart:
     return Restart(
         AuroraEpochs(wiring.database(settings)),
         RedisEpochs(wiring.redis_url(settings)),
-        DynamoLeases(wiring.client(settings, "dynamodb"), settings.application_name),
+        DynamoLeases(client(settings, "dynamodb"), settings.application_name),
         wiring.stream_prefix(settings),
     )
 
@@ -124,7 +127,7 @@ def history(settings: Settings) -> EventStream:
     """The stream's past; it waits for nothing by itself, because it is a guest of the live readers."""
     from worker.adapters.kinesis_history import KinesisHistory
 
-    return KinesisHistory(wiring.client(settings, "kinesis", attempts=1), settings.stream_name, wiring.now)
+    return KinesisHistory(client(settings, "kinesis", attempts=1), settings.stream_name, wiring.now)
 
 
 def letters(settings: Settings) -> DeadLetters:

@@ -16,10 +16,11 @@ from worker.adapters.memory import MemoryEpochs, MemoryLedger, MemoryPastEpochs
 from worker.adapters.redis import RedisProjection
 from worker.adapters.redis_classes import RedisClasses
 from worker.adapters.redis_epochs import RedisEpochs
+from worker.batch import StateKey
 from worker.domain.errors import Fatal, ProjectionUnavailable
 from worker.domain.position import Position
 from worker.local.stack import Stack
-from worker.ports import Ledger, StateKey
+from worker.ports import Ledger
 from worker.upkeep import Epochs, PastEpochs
 
 _epochs = count(800_000_000)

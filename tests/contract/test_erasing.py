@@ -24,11 +24,12 @@ from worker.adapters.memory import (
     MemoryVault,
 )
 from worker.adapters.memory.disclosures import Book
+from worker.batch import DELETIONS, DeadLetter, StateKey
 from worker.domain.classroom import Publication
 from worker.domain.errors import LedgerUnavailable, Reason
 from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
-from worker.ports import DELETIONS, DeadLetter, Ledger, StateKey
+from worker.ports import Ledger
 from worker.reads import Disclosure, DisclosureLog, Records
 from worker.upkeep import Dossiers, Erasing, OnHold, Retaining
 
@@ -179,7 +180,7 @@ def test_the_rest_of_a_student_goes_in_small_steps_and_the_chains_hold(world: Wo
     assert len(world.log.of_student(BEN.student_key, None, 10)) == 2
     assert world.erasing.forget_publications(ADA.student_key) == 1
     assert world.erasing.forget_publications(ADA.student_key) == 0
-    kept = world.records.publication("algebra")
+    kept = world.records.publication("algebra", "")
     assert kept is not None
     assert list(kept.versions) == [str(BEN.student_key)]
     world.erasing.purged(ADA.student_key)
@@ -351,8 +352,8 @@ def test_figures_of_courses_without_an_attempt_are_dropped(world: World) -> None
     expire(world, 9)
     assert world.retaining.drop_publications() == 2
     assert (emptied(world), world.retaining.drop_publications()) == (0, 0)
-    assert world.records.publication("algebra") is None
-    assert world.records.publication("biology") is not None
+    assert world.records.publication("algebra", "") is None
+    assert world.records.publication("biology", "") is not None
 
 
 def test_figures_of_a_course_stay_with_a_held_student_or_a_void(world: World) -> None:

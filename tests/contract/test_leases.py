@@ -11,9 +11,9 @@ import pytest
 from worker.adapters.leases import DynamoLeases
 from worker.adapters.memory import MemoryLeases
 from worker.domain.errors import LeasesUnavailable
+from worker.leases import SHARD_END, Leader, Lease, LeaseTable
 from worker.local.cloud import Cloud, aws_client
 from worker.local.stack import Stack
-from worker.ports import SHARD_END, Leader, Lease, LeaseTable
 
 LEASE = Lease("shardId-000000000000", "me", 41, "49650000000000000000007")
 HANDED_OVER = LEASE._replace(owner="next", checkpoint_owner="me")

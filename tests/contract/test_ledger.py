@@ -12,12 +12,13 @@ from psycopg.conninfo import make_conninfo
 from tests.conftest import NOW, batch, minutes, score_event
 from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.memory import MemoryLedger, MemoryVault
+from worker.batch import Batch, DeadLetter, StateKey
 from worker.domain.accounting import Outcome
 from worker.domain.errors import Reason
 from worker.domain.event import micros, ratio_micros, register_of
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Attempt
-from worker.ports import Batch, Committed, DeadLetter, Idle, Ledger, StateKey, Touched
+from worker.ports import Committed, Idle, Ledger, Touched
 
 HOUR = timedelta(hours=1)
 

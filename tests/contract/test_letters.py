@@ -13,10 +13,11 @@ from tests.conftest import batch
 from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.aurora.letters import AuroraLetters
 from worker.adapters.memory import MemoryLedger, MemoryLetters, MemoryVault
+from worker.batch import DeadLetter
 from worker.domain.errors import LedgerUnavailable, Reason
 from worker.domain.position import Position
 from worker.letters import DeadLetters, Failure, Letter, Selection, Settled
-from worker.ports import DeadLetter, Ledger
+from worker.ports import Ledger
 
 ANY = Selection()
 SHARD = "kinesis:arn:aws:kinesis:us-east-1:1:stream/s@2026-01-01T00:00:00Z:shardId-000000000000"

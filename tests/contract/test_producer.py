@@ -12,13 +12,14 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.conftest import IDENTITY, NOW, minutes, score_event
 from worker.adapters.kinesis import KinesisProducer, source_prefix
 from worker.adapters.memory import MemoryProducer
+from worker.batch import Record
 from worker.domain import envelope
 from worker.domain.errors import StreamUnavailable
 from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
 from worker.local.cloud import Cloud, aws_client
 from worker.local.stack import Stack
-from worker.ports import Producer, Record
+from worker.ports import Producer
 from worker.stream.decoding import Decoder
 
 DECODER = Decoder(IDENTITY, "default")

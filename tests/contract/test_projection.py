@@ -12,11 +12,12 @@ import redis
 from tests.conftest import IDENTITY, NOW
 from worker.adapters.memory import MemoryProjection
 from worker.adapters.redis import CLAIM_SECONDS, RedisProjection
+from worker.batch import StateKey, residence
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import EMPTY, HEADER_SIZE, Version, header
 from worker.local.stack import Stack
-from worker.ports import Peeked, Projection, StateKey, Write, residence
+from worker.ports import Peeked, Projection, Write
 
 Twin = MemoryProjection | RedisProjection
 

@@ -11,13 +11,14 @@ from tests.doubles import key_of
 from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.aurora.records import AuroraRecords
 from worker.adapters.memory import MemoryLedger, MemoryRecords
+from worker.batch import DeadLetter, StateKey
 from worker.domain.accounting import Outcome
 from worker.domain.classroom import Publication, Tenth
 from worker.domain.errors import LedgerUnavailable, Reason
 from worker.domain.event import ScoreEvent, micros, register_of
 from worker.domain.position import Position
 from worker.domain.window import Attempt
-from worker.ports import DeadLetter, Ledger, StateKey
+from worker.ports import Ledger
 from worker.reads import Days, Item, Records
 
 ADA, BEN = score_event("ada"), score_event("ben")
@@ -93,7 +94,7 @@ def test_an_empty_ledger_knows_nobody(world: World) -> None:
     assert list(records.items("algebra", EVER, None, 0.5)) == []
     assert records.course_stamps(["algebra"]) == {}
     assert records.course_stamps([]) == {}
-    assert records.publication("algebra") is None
+    assert records.publication("algebra", "") is None
     assert list(records.enrolled("ms-frizzle")) == []
     assert records.dead_letters() == {}
 
@@ -224,7 +225,7 @@ def test_a_stamp_differs_once_a_state_has_changed(world: World) -> None:
     assert world.records.course_stamps(["algebra"]) == stamps[-1]
 
 
-def publication(minute: int, learners: int = 10) -> Publication:
+def publication(minute: int, learners: int = 10, realm: str = "") -> Publication:
     return Publication(
         course_id="algebra",
         definition="v1",
@@ -235,15 +236,26 @@ def publication(minute: int, learners: int = 10) -> Publication:
         at_risk=None,
         distribution=[Tenth(0.0, 1.0, learners)],
         versions={"a": "1.1"},
+        realm=realm,
     )
 
 
 def test_a_publication_replaces_the_one_it_was_made_from(world: World) -> None:
     records = world.records
     assert records.publish(publication(0), None)
-    assert records.publication("algebra") == publication(0)
+    assert records.publication("algebra", "") == publication(0)
     assert records.publish(publication(1), publication(0))
-    assert records.publication("algebra") == publication(1)
+    assert records.publication("algebra", "") == publication(1)
+
+
+def test_each_realm_has_publications_of_its_own(world: World) -> None:
+    records = world.records
+    for minute, realm in enumerate(("", "north", "south")):
+        assert records.publish(publication(minute, realm=realm), None)
+    assert records.publish(publication(3, realm="north"), publication(1, realm="north"))
+    found = [records.publication("algebra", realm) for realm in ("", "north", "south")]
+    assert found == [publication(0), publication(3, realm="north"), publication(2, realm="south")]
+    assert records.publication("algebra", "east") is None
 
 
 def test_of_two_made_from_one_publication_the_first_stands(world: World) -> None:
@@ -253,7 +265,7 @@ def test_of_two_made_from_one_publication_the_first_stands(world: World) -> None
     assert records.publish(publication(1), publication(0))
     assert not records.publish(publication(2), publication(0))
     assert not records.publish(publication(0, 99), publication(1))
-    assert records.publication("algebra") == publication(1)
+    assert records.publication("algebra", "") == publication(1)
 
 
 def test_a_teachers_courses_stand_in_the_table(world: World) -> None:
@@ -302,6 +314,6 @@ def test_away_is_told_as_such() -> None:
         with pytest.raises(LedgerUnavailable):
             records.courses_of(ADA.student_key)
         with pytest.raises(LedgerUnavailable):
-            records.publication("algebra")
+            records.publication("algebra", "")
         with pytest.raises(LedgerUnavailable), records.class_turn():
             pass

@@ -12,10 +12,11 @@ from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.aurora.records import AuroraRecords
 from worker.adapters.aurora.rekeying import AuroraRekeying
 from worker.adapters.memory import MemoryLedger, MemoryRecords, MemoryRekeying, MemoryVault
+from worker.batch import StateKey
 from worker.domain.errors import LedgerUnavailable
 from worker.domain.event import ScoreEvent
 from worker.domain.identity import Identity, Key, Keyring
-from worker.ports import Ledger, StateKey
+from worker.ports import Ledger
 from worker.reads import Records
 from worker.upkeep import Rekeyed, Rekeying
 

@@ -9,12 +9,13 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from tests.faults.stage import Stage, worker_id
-from worker import wiring
+from worker import wiring_aws
 from worker.adapters.kinesis import Shard
 from worker.adapters.leases import DynamoLeases
+from worker.leases import Lease
 from worker.local.session import APPLICATION, SHARDS, STREAM
 from worker.local.watching import wait_for
-from worker.ports import Lease, Progress
+from worker.ports import Progress
 from worker.settings import load
 
 _HELD_SECONDS = 180.0
@@ -159,9 +160,9 @@ def _progress(stage: Stage) -> dict[str, Progress]:
 
 
 def _leases(stage: Stage) -> dict[str, Lease]:
-    dynamodb = wiring.client(load(stage.session.environment), "dynamodb")
+    dynamodb = wiring_aws.client(load(stage.session.environment), "dynamodb")
     return {lease.shard: lease for lease in DynamoLeases(dynamodb, APPLICATION).leases()}
 
 
 def _kinesis(stage: Stage) -> Any:
-    return wiring.client(load(stage.session.environment), "kinesis")
+    return wiring_aws.client(load(stage.session.environment), "kinesis")

@@ -18,9 +18,10 @@ from tests.conftest import NOW
 from tests.doubles import Time
 from worker import wiring, wiring_jobs
 from worker.adapters.memory import MemoryCheckpointer, MemoryMetrics
+from worker.batch import Record, StateKey
 from worker.domain.accounting import Accounting
 from worker.domain.position import Position
-from worker.ports import Ledger, Projection, Record, StateKey
+from worker.ports import Ledger, Projection
 from worker.reads import Disclosure
 from worker.settings import load
 from worker.stream.decoding import Decoder

@@ -12,11 +12,11 @@ from urllib.parse import urlencode, urlsplit
 
 from worker import wiring
 from worker.adapters.memory import MemoryCheckpointer, MemoryMetrics
+from worker.batch import Record
 from worker.domain.position import Position
 from worker.issuing import issue
 from worker.local.cloud import aws_client
 from worker.local.session import Api, Session
-from worker.ports import Record
 from worker.settings import load, load_api
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, World

@@ -17,10 +17,11 @@ from scripts.frame.script import execute
 from scripts.frame.showing import Show
 from tests.conftest import NOW, minutes
 from tests.integration.registry import Registry, attempt, record
+from worker.batch import DELETIONS
 from worker.domain.classroom import Publication
 from worker.domain.position import Position
 from worker.domain.window import EMPTY, Version, header
-from worker.ports import DELETIONS, Write
+from worker.ports import Write
 from worker.stream.deleting import behind
 
 ADA = "ada-4711"

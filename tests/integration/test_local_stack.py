@@ -89,7 +89,7 @@ def test_postgresql_is_of_auroras_major_version_and_survives_a_power_cut(stack: 
     assert query(stack, "SELECT current_database()") == "eduanalytics"
     assert query(stack, "SHOW fsync") == "on"
     assert query(stack, "SHOW listen_addresses") == ""
-    assert query(stack, "SHOW shared_buffers") == "256MB"
+    assert query(stack, "SHOW shared_buffers") == "1GB"
 
 
 def test_redis_answers(stack: Stack) -> None:

@@ -33,13 +33,14 @@ from tests.doubles import DECODER, Time, key_of, record, tap
 from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.memory import MemoryLedger, MemoryMetrics, MemoryProjection, MemoryVault
 from worker.adapters.redis import RedisProjection
+from worker.batch import Record, Source, StateKey
 from worker.domain.accounting import Outcome
 from worker.domain.errors import CheckpointUnavailable, LeaseLost, LedgerUnavailable, ProjectionUnavailable
 from worker.domain.event import ScoreEvent, order_of, register_of
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Version, version_of
 from worker.local.stack import Stack
-from worker.ports import Ledger, LedgerState, Progress, Projection, Record, Source, StateKey
+from worker.ports import Ledger, LedgerState, Progress, Projection
 from worker.stream.checkpointing import CheckpointPolicy
 from worker.stream.decoding import Limits
 from worker.stream.pipeline import Pipeline, Policy, World

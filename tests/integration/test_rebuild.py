@@ -19,10 +19,11 @@ from tests.doubles import Time, record
 from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.memory import MemoryMetrics, MemoryVault
 from worker.adapters.redis import RedisProjection
+from worker.batch import StateKey
 from worker.domain.window import HEADER_SIZE
 from worker.local.keys import ensure_keys
 from worker.local.stack import Stack
-from worker.ports import StateKey, Write
+from worker.ports import Write
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, Policy, World
 from worker.stream.projecting import state_value

@@ -12,11 +12,11 @@ import pytest
 
 from scripts.redrive import main
 from tests.integration.operated import System, as_record, some_events, stop_once
+from worker.batch import Batch, DeadLetter
 from worker.domain.errors import Reason
 from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
 from worker.local.stack import Stack
-from worker.ports import Batch, DeadLetter
 
 LIVE = "kinesis:arn:aws:kinesis:us-east-1:1:stream/s@2026-01-01T00:00:00Z:shardId-00000000000"
 STANDING = "SELECT reason, tries, claimed_until > now() FROM dead_letters ORDER BY letter"

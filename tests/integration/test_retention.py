@@ -15,8 +15,8 @@ from scripts.frame.showing import Show
 from scripts.retaining import steps
 from tests.conftest import NOW, minutes
 from tests.integration.registry import Registry, attempt
+from worker.batch import DELETIONS
 from worker.domain.position import Position
-from worker.ports import DELETIONS
 from worker.stream.deleting import behind
 
 LAST_TERM = NOW - timedelta(days=200)

@@ -35,7 +35,7 @@ from worker.kcl.properties import DaemonProperties
 from worker.kcl.restart import RestartPolicy
 from worker.kcl.supervisor import Supervisor, SupervisorConfig
 from worker.kcl.watchdog import Patience
-from worker.ports import Leader, Lease
+from worker.leases import Leader, Lease
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARD = "shardId-000000000000"

@@ -19,12 +19,13 @@ from worker.adapters.aurora.connection import Session, disposition
 from worker.adapters.aurora.ledger import ERASE_LOCK, AuroraLedger
 from worker.adapters.aurora.rekeying import AuroraRekeying
 from worker.adapters.memory import MemoryVault
+from worker.batch import Batch, StateKey
 from worker.domain.accounting import Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable, PoisonBatch, Reason
 from worker.domain.event import ScoreEvent
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Version
-from worker.ports import Batch, Committed, StateKey
+from worker.ports import Committed
 from worker.stream.failures import without_poison
 from worker.upkeep import Rekeyed
 

@@ -7,8 +7,11 @@ that faults can come between: a call may fail with its script executed, not exec
 from collections.abc import Iterator
 
 from tests.model import ledger, projecting, redis, sweeping
-from tests.model.state import Call, Mark, Script, State, Step, Value, Worker
+from tests.model.state import Call, Held, Mark, Script, State, Step, Value, Worker
 from tests.model.world import World, fresh, put, replaced
+
+_CLAIMING = {"claim": "load", "reclaim": "reload"}
+"""The phases between a look that found states missing and its claims, and where each begins again."""
 
 
 def steps(world: World, state: State, w: int) -> Iterator[Step]:
@@ -80,8 +83,9 @@ def request(world: World, state: State, w: int, worker: Worker) -> Script | None
     """What the worker sends to Redis in its phase; None where it asks the ledger."""
     source = world.configuration.workers[w]
     if worker.phase in ("load", "reload"):
-        keys = world.keys_of(worker.batches[0])
-        return Script("load_or_claim", (source, keys, fresh(state, f"W{w}")))
+        return Script("look", (source, world.keys_of(worker.batches[0])))
+    if worker.phase in _CLAIMING:
+        return Script("claim_missing", (_missing(world, worker), fresh(state, f"W{w}")))
     if worker.phase == "write":
         return Script("write", (source, worker.seen, worker.batches[0].reach, worker.plan))
     return sweeping.request(state, w, worker)
@@ -91,12 +95,38 @@ def answered(world: World, worker: Worker, script: Script, reply: object) -> Wor
     """The worker after Redis has replied."""
     if worker.phase in ("load", "reload"):
         assert isinstance(reply, tuple)
-        return _loaded(world, worker, *reply)
+        return _looked(world, worker, *reply)
+    if worker.phase in _CLAIMING:
+        assert isinstance(reply, tuple)
+        return _claimed(world, worker, reply)
     if worker.phase == "write":
         if not reply:
             return worker._replace(phase="reload", seen=Mark(), plan=())
         return finish_batch(world, worker, max(worker.seen, worker.batches[0].reach))
     return sweeping.answered(world, worker, script, bool(reply))
+
+
+def _missing(world: World, worker: Worker) -> tuple[int, ...]:
+    """The keys for which a plain read found no state."""
+    pairs = zip(world.keys_of(worker.batches[0]), worker.loaded, strict=True)
+    return tuple(key for key, value in pairs if not isinstance(value, Held))
+
+
+def _looked(world: World, worker: Worker, values: tuple[Value, ...], marker: Mark) -> Worker:
+    """A plain read of all; the script comes only where it found no state."""
+    if all(isinstance(value, Held) for value in values):
+        return _loaded(world, worker, values, marker)
+    claiming = "claim" if worker.phase == "load" else "reclaim"
+    return worker._replace(phase=claiming, loaded=values, seen=marker)
+
+
+def _claimed(world: World, worker: Worker, values: tuple[Value, ...]) -> Worker:
+    """What the script found of the missing ones; the others, and the marker, are as old as the first look."""
+    found = dict(zip(_missing(world, worker), values, strict=True))
+    keys = world.keys_of(worker.batches[0])
+    loaded = tuple(found.get(key, value) for key, value in zip(keys, worker.loaded, strict=True))
+    looked = worker._replace(phase=_CLAIMING[worker.phase], loaded=(), seen=Mark())
+    return _loaded(world, looked, loaded, worker.seen)
 
 
 def _loaded(world: World, worker: Worker, values: tuple[Value, ...], marker: Mark) -> Worker:
@@ -135,6 +165,8 @@ def finish_batch(world: World, worker: Worker, marker: Mark | None) -> Worker:
 def failed(world: World, worker: Worker) -> Iterator[tuple[Worker, str]]:
     """What may follow a call that Redis did not answer: another try, or going on with the ledger alone."""
     phase = worker.sweep.back if worker.sweep is not None else worker.phase
+    if phase in _CLAIMING:
+        phase, worker = _CLAIMING[phase], worker._replace(loaded=(), seen=Mark())
     again = worker._replace(phase="reload" if phase == "write" else phase, sweep=None, plan=())
     yield again, "tries again"
     if phase == "load":

@@ -11,10 +11,17 @@ def run(world: World, redis: Redis, script: Script) -> tuple[Redis, object]:
     return _SCRIPTS[script.name](world, redis, *script.arguments)
 
 
-def load_or_claim(
-    world: World, redis: Redis, source: int, keys: tuple[int, ...], claim: Token
+def look(
+    world: World, redis: Redis, source: int, keys: tuple[int, ...]
 ) -> tuple[Redis, tuple[tuple[Value, ...], Mark]]:
-    """load_or_claim.lua: every state, my claim where there is none, and the marker."""
+    """MGET: every state and the marker, as they stand together."""
+    return redis, (tuple(redis.values[key] for key in keys), redis.markers[source])
+
+
+def claim_missing(
+    world: World, redis: Redis, keys: tuple[int, ...], claim: Token
+) -> tuple[Redis, tuple[Value, ...]]:
+    """load_or_claim.lua, of keys that a look did not find: the state, or my claim where there is none."""
     values = redis.values
     found: list[Value] = []
     for key in keys:
@@ -23,7 +30,7 @@ def load_or_claim(
             value = claim if world.guards.claims else None
             values = replaced(values, key, value)
         found.append(value)
-    return redis._replace(values=values), (tuple(found), redis.markers[source])
+    return redis._replace(values=values), tuple(found)
 
 
 def write(
@@ -110,5 +117,5 @@ def unlink(world: World, redis: Redis, key: int, number: int) -> tuple[Redis, bo
 
 _SCRIPTS: dict[str, Callable[..., tuple[Redis, object]]] = {
     function.__name__: function
-    for function in (load_or_claim, write, begin_sweep, drop_stale, end_sweep, peek, install, unlink)
+    for function in (look, claim_missing, write, begin_sweep, drop_stale, end_sweep, peek, install, unlink)
 }

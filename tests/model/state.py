@@ -215,13 +215,19 @@ class Call(NamedTuple):
 
     def __str__(self) -> str:
         if isinstance(self.reply, tuple):
-            (values, marker), keys = self.reply, self.script.arguments[1]
-            assert isinstance(keys, tuple)
-            found = ", ".join(f"key {key} ({value})" for key, value in zip(keys, values, strict=True))
-            behind = ", which is behind its floor: a sweep comes first"
-            return f"loads {found} and marker {marker}{behind if self.phase == 'sweep floors' else ''}"
+            behind = ", and its marker is behind its floor: a sweep comes first"
+            return self._found() + (behind if self.phase == "sweep floors" else "")
         told = _CALLS[self.script.name][0 if self.reply else 1]
         return f"{told} ({_told(self.script.arguments[-1])})" if self.script.name == "write" else told
+
+    def _found(self) -> str:
+        assert isinstance(self.reply, tuple)
+        looks = self.script.name == "look"
+        values, keys = self.reply[0] if looks else self.reply, self.script.arguments[1 if looks else 0]
+        assert isinstance(keys, tuple)
+        pairs = zip(keys, values, strict=True)
+        found = ", ".join(f"key {key} ({_told(value)})" for key, value in pairs)
+        return f"loads {found} and marker {self.reply[1]}" if looks else f"claims {found}"
 
 
 _CALLS = {

@@ -58,7 +58,8 @@ def test_search_gives_up_at_its_limit() -> None:
 def test_counterexample_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--ablations", "counters_inside"]) == 0
     told = capsys.readouterr().out
-    assert "1 W0 is given 1 record after 0 and loads key 0 (a claim of W0) and marker 0" in told
+    assert "1 W0 is given 1 record after 0 and loads key 0 (nothing) and marker 0" in told
+    assert "2 W0 claims key 0 (a claim of W0)" in told
     assert "=> accounting closes: 0 applied less 0 deleted, but 1 rows" in told
 
 

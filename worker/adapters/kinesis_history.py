@@ -10,11 +10,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from worker.batch import Record
 from worker.domain import aggregate
 from worker.domain.errors import StreamThrottled, StreamUnavailable
 from worker.domain.position import Position
 from worker.history import Page, Shard, Since
-from worker.ports import Clock, Record
+from worker.ports import Clock
 
 _THROTTLED = ("ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException")
 _EXPIRED = "ExpiredIteratorException"

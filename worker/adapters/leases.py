@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.domain.errors import LeasesUnavailable
-from worker.ports import SHARD_END, Leader, Lease
+from worker.leases import SHARD_END, Leader, Lease
 
 T = TypeVar("T")
 _Row = Mapping[str, Any]

@@ -18,12 +18,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from worker.batch import DELETIONS, Resident, Source, StateKey, course_digest
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
 from worker.domain.event import from_micros, micros
 from worker.domain.position import Position, parse
 from worker.domain.score import DEFINITION
 from worker.domain.window import HEADER_SIZE, Version, header
-from worker.ports import DELETIONS, Loaded, Peeked, Resident, Source, StateKey, Write, course_digest
+from worker.ports import Loaded, Peeked, Write
 
 CLAIM_SECONDS = 60
 _AT_ONCE = 1_000

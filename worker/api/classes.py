@@ -19,13 +19,13 @@ import zstandard
 
 from worker.api.desk import Clerk
 from worker.api.rooms import Rankings, Room, School, by_issuer
+from worker.batch import StateKey
 from worker.domain import window
 from worker.domain.classroom import Publication, classroom, publish
 from worker.domain.errors import ProjectionUnavailable, Unavailable
 from worker.domain.risk import Thresholds
 from worker.domain.window import Version, Window
 from worker.logs import redact
-from worker.ports import StateKey
 from worker.reads import Days, Records
 from worker.stream.reading import ScoreReader
 
@@ -117,17 +117,21 @@ class Classes:
         """
         return self._shared(clerk, course_id, "ranking", Rankings)
 
-    def published(self, clerk: Clerk, course_id: str) -> Publication | None:
-        """What may be shown of the class to people without row access."""
+    def published(self, clerk: Clerk, course_id: str, realm: str) -> Publication | None:
+        """What may be shown of a school's class to its people without row access."""
         room = self.room(clerk, course_id)
-        if room is None:
+        school = None if room is None else room.of(realm)
+        if room is None or school is None:
             return None
-        last = clerk.records.publication(course_id)
-        current = publish(room.classroom, {UUID(k): v for k, v in room.versions.items()}, last)
+        # where no seal tells whose learners they are, all realms are shown one and the same
+        owner = realm if room.issuers else ""
+        last = clerk.records.publication(course_id, owner)
+        keys = [learner.student_key for learner in school.classroom.learners]
+        current = publish(school.classroom, {key: room.versions[str(key)] for key in keys}, last, owner)
         if current is last or clerk.records.publish(current, last):
             return current
         # another process was first: two of them made from the same one could differ by few
-        return clerk.records.publication(course_id)
+        return clerk.records.publication(course_id, owner)
 
     def past(self, records: Records, course_id: str, days: Days, as_of: datetime) -> Room | None:
         """The class from the ledger alone: attempts of these days and not after `as_of`."""

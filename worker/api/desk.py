@@ -18,10 +18,10 @@ from typing import NamedTuple, TypeVar
 
 from worker.api.counting import DISCLOSURES
 from worker.api.problems import Away
+from worker.batch import StateKey
 from worker.domain.errors import Unavailable
 from worker.domain.window import Version
 from worker.logs import redact
-from worker.ports import StateKey
 from worker.reads import ClassStore, Disclosure, DisclosureLog, Records
 from worker.stream.reading import Read, ScoreReader
 

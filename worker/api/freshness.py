@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from worker.batch import Source
 from worker.domain.errors import ProjectionUnavailable, StreamUnavailable
-from worker.ports import Source
 
 
 class Freshness:

@@ -2,7 +2,7 @@
 
 A course is known by its id alone, and two schools may call theirs the same. Their students are told apart by
 the realm that issued their ids, which stands in the seal. So a class of several realms is computed for each
-of them as well, and people with row access are told of their own alone.
+of them as well, and everybody is told of their own alone.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -17,6 +17,7 @@ from worker.api.desk import Clerk, Desk
 from worker.api.freshness import Freshness
 from worker.api.problems import Away, NotFound
 from worker.api.rooms import Rankings, Room
+from worker.batch import StateKey
 from worker.domain.classroom import Ranking, percentile_of
 from worker.domain.errors import Unavailable
 from worker.domain.event import from_micros
@@ -24,7 +25,6 @@ from worker.domain.risk import Thresholds, at_risk
 from worker.domain.score import MICRO, CourseScores, scores
 from worker.domain.window import Window, rebuild, unpack
 from worker.logs import redact
-from worker.ports import StateKey
 from worker.reads import Days, Disclosure
 
 _log = logging.getLogger(__name__)

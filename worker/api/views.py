@@ -24,11 +24,11 @@ from worker.api.freshness import Freshness
 from worker.api.problems import BadRequest, NotFound
 from worker.api.rooms import Room
 from worker.api.scores import Asked, Owed, disclosure
+from worker.batch import StateKey
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.event import ratio_micros
 from worker.domain.identity import Identity, SealBroken
 from worker.domain.score import MICRO
-from worker.ports import StateKey
 from worker.reads import Days, Disclosure, SourceFigures
 
 _NO_CLASS = "no such course here; check its id"
@@ -228,7 +228,8 @@ class Views:
     async def _published(self, asked: ClassAsked) -> ClassFigures:
         if asked.narrowed:
             raise BadRequest("published figures take neither from, to nor as_of: parts would tell on few")
-        shown = await self._desk.work(lambda clerk: self._classes.published(clerk, asked.course_id))
+        realm = asked.caller.realm
+        shown = await self._desk.work(lambda clerk: self._classes.published(clerk, asked.course_id, realm))
         if shown is None:
             raise NotFound(_NO_CLASS)
         return ClassFigures(

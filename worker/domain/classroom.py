@@ -139,7 +139,8 @@ def _learner(
 class Publication(msgspec.Struct, frozen=True):
     """A class as people without row access see it: no learner can be told, not even by comparing two of them.
 
-    `versions` is what each learner's state was; it is kept beside the figures and never shown.
+    `versions` is what each learner's state was; it is kept beside the figures and never shown. `realm` issued
+    the ids of its learners; it is empty where nobody's seal tells.
     """
 
     course_id: str
@@ -151,10 +152,15 @@ class Publication(msgspec.Struct, frozen=True):
     at_risk: int | None
     distribution: list[Tenth]
     versions: dict[str, str]
+    realm: str = ""
 
 
 def publish(
-    room: Classroom, versions: Mapping[UUID, str], last: Publication | None, least: int = SMALL
+    room: Classroom,
+    versions: Mapping[UUID, str],
+    last: Publication | None,
+    realm: str = "",
+    least: int = SMALL,
 ) -> Publication:
     """What may be shown now: the last publication, until at least `least` learners have changed since."""
     now = {str(key): version for key, version in versions.items()}
@@ -173,6 +179,7 @@ def publish(
         at_risk=_large(room.at_risk, least) if learners - room.at_risk >= least else None,
         distribution=merged(room.distribution, least),
         versions=now,
+        realm=realm,
     )
 
 

@@ -41,6 +41,7 @@ class JavaCommand:
         java: the program, Java 17 or later.
         heap_mb: most heap, MiB.
         extra: further flags, such as `-Daws.cborEnabled=false` for an emulator without CBOR.
+        archive: the daemon's classes (`archive.make`), taken where it is there and fits.
 
     Raises:
         RuntimeError: amazon_kclpy's jars are missing, which no restart mends.
@@ -49,6 +50,7 @@ class JavaCommand:
     java: str = "java"
     heap_mb: int = 288
     extra: tuple[str, ...] = ()
+    archive: Path | None = None
 
     def __call__(self, properties_file: Path) -> list[str]:
         return [
@@ -63,6 +65,7 @@ class JavaCommand:
             "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
             f"-Dlogback.configurationFile={_LOGBACK}",
+            *((f"-XX:SharedArchiveFile={self.archive}",) if self.archive and self.archive.exists() else ()),
             *self.extra,
             "-cp",
             _class_path(),

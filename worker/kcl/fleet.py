@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple, TypeVar
 
-from worker.ports import Leader, Lease
+from worker.leases import Leader, Lease
 
 K = TypeVar("K", bound=Hashable)
 _RECORD = "record"

@@ -37,8 +37,8 @@ from typing import TypeAlias
 
 from worker.domain.errors import LeasesUnavailable
 from worker.kcl.fleet import Fleet, Look
+from worker.leases import LeaseTable
 from worker.metrics import CounterName
-from worker.ports import LeaseTable
 
 _log = logging.getLogger(__name__)
 _TRIES = 5

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+from worker.batch import Record
 from worker.domain.errors import Fatal, LeaseLost
 from worker.domain.position import Position, from_checkpoint
 from worker.kcl.checkpointer import KclCheckpointer
-from worker.ports import Metrics, Record
+from worker.ports import Metrics
 from worker.stream.pipeline import Pipeline
 
 log = logging.getLogger(__name__)

@@ -44,7 +44,7 @@ from worker.kcl.stream_probe import StreamProbe
 from worker.kcl.totals import ShardTotals
 from worker.kcl.watchdog import Patience, Watchdog
 from worker.kcl.worker_id import file_name
-from worker.ports import LeaseTable
+from worker.leases import LeaseTable
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0

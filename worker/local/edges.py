@@ -2,8 +2,9 @@
 
 from typing import NamedTuple, Protocol
 
+from worker.batch import StateKey
 from worker.domain.identity import Identity
-from worker.ports import Ledger, Producer, Projection, StateKey
+from worker.ports import Ledger, Producer, Projection
 
 
 class RawProducer(Producer, Protocol):

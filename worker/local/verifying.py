@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from worker.batch import StateKey
 from worker.domain.score import CourseScores, scores
 from worker.local.compare import Comparison, Outputs, Pair, compare
 from worker.local.edges import Edges
-from worker.ports import StateKey
 from worker.stream.projecting import state_value
 from worker.stream.reading import ScoreReader
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from worker.batch import StateKey
 from worker.domain import window
 from worker.domain.accounting import Accounting
 from worker.domain.errors import ProjectionUnavailable, Unavailable
@@ -17,7 +18,7 @@ from worker.domain.event import ScoreEvent, micros, register_of
 from worker.domain.window import HEADER_SIZE, RING
 from worker.local.process import StackError
 from worker.local.session import Task
-from worker.ports import Ledger, Projection, StateKey
+from worker.ports import Ledger, Projection
 
 _POLL_SECONDS = 0.004
 _WAIT_SECONDS = 0.2

@@ -63,7 +63,7 @@ UPDATE erasures SET purged_at = now()
 WHERE student_ref = (SELECT student_ref FROM students WHERE student_key = %(key)s)
 
 -- name: publications
-SELECT course_id, body
+SELECT course_id, realm, body
 FROM publications
 WHERE course_id IN (
     SELECT unnest(courses) FROM erasures e JOIN students s USING (student_ref) WHERE s.student_key = %(key)s
@@ -71,7 +71,7 @@ WHERE course_id IN (
 FOR UPDATE
 
 -- name: put_publication
-UPDATE publications SET body = %(body)s WHERE course_id = %(course)s
+UPDATE publications SET body = %(body)s WHERE course_id = %(course)s AND realm = %(realm)s
 
 -- name: unlink_disclosures
 -- The rows of the chains stay; each remembers the digest of the students who are left.

@@ -214,7 +214,7 @@ WITH k AS MATERIALIZED (
 )
 SELECT k.ord, c.birth, c.version, pg_is_in_recovery() AS lagging,
        (SELECT string_agg(
-                   int8send((extract(epoch FROM a.occurred_at) * 1000000)::bigint)
+                   timestamptz_send(a.occurred_at)
                    || int8send(a.attempt_key)
                    || int4send(CASE WHEN a.score IS NULL OR a.max_score <= 0 THEN -2147483648
                                     ELSE round(a.score / a.max_score * 1000000)::integer END),

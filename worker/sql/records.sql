@@ -112,12 +112,12 @@ WHERE o.course_id = ANY (%(courses)s::text[])
 GROUP BY o.course_id
 
 -- name: publication
-SELECT body FROM publications WHERE course_id = %(course)s
+SELECT body FROM publications WHERE course_id = %(course)s AND realm = %(realm)s
 
 -- name: publish
-INSERT INTO publications AS p (course_id, published_at, body)
-VALUES (%(course)s, %(at)s, %(body)s)
-ON CONFLICT (course_id) DO UPDATE SET published_at = EXCLUDED.published_at, body = EXCLUDED.body
+INSERT INTO publications AS p (course_id, realm, published_at, body)
+VALUES (%(course)s, %(realm)s, %(at)s, %(body)s)
+ON CONFLICT (course_id, realm) DO UPDATE SET published_at = EXCLUDED.published_at, body = EXCLUDED.body
 WHERE p.published_at = %(before)s AND p.published_at < EXCLUDED.published_at
 RETURNING course_id
 

@@ -57,10 +57,14 @@ SELECT (SELECT count(*) FROM wanted WHERE taken) AS taken,
               JOIN course_scores c USING (student_ref) JOIN courses o USING (course_ref)) AS courses
 
 -- name: publications
-SELECT course_id, body FROM publications WHERE course_id = ANY (%(courses)s::text[]) ORDER BY course_id FOR UPDATE
+SELECT course_id, realm, body
+FROM publications
+WHERE course_id = ANY (%(courses)s::text[])
+ORDER BY course_id, realm
+FOR UPDATE
 
 -- name: put_publication
-UPDATE publications SET body = %(body)s WHERE course_id = %(course)s
+UPDATE publications SET body = %(body)s WHERE course_id = %(course)s AND realm = %(realm)s
 
 -- name: former
 SELECT student_key FROM student_keys WHERE student_key = ANY (%(keys)s::uuid[])

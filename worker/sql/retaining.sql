@@ -165,11 +165,15 @@ FROM page
 ORDER BY chain, number
 
 -- name: drop_publications
-DELETE FROM publications p
-WHERE NOT EXISTS (SELECT FROM courses o JOIN attempts a USING (course_ref) WHERE o.course_id = p.course_id)
+WITH dropped AS (
+    DELETE FROM publications p
+    WHERE NOT EXISTS (SELECT FROM courses o JOIN attempts a USING (course_ref) WHERE o.course_id = p.course_id)
+    RETURNING course_id
+)
+SELECT count(DISTINCT course_id) FROM dropped
 
 -- name: emptied_publications
-SELECT count(*) FROM publications p
+SELECT count(DISTINCT p.course_id) FROM publications p
 WHERE p.course_id <> ALL (%(kept)s::text[])
   AND (%(every)s
        OR p.course_id = ANY (%(courses)s::text[])

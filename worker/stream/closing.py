@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
+from worker.batch import Source
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Ledger, Projection, Source
+from worker.ports import Ledger, Projection
 
 NO_REPLICA_LAGS_SO_LONG = timedelta(hours=1)
 

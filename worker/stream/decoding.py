@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from worker.batch import Batch, DeadLetter, Delivered, Record, Source, States
 from worker.domain import envelope
 from worker.domain import identity as ids
 from worker.domain.envelope import Opened
@@ -18,7 +19,6 @@ from worker.domain.formats import native
 from worker.domain.formats.native import NativeEvent
 from worker.domain.identity import Identity
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Batch, DeadLetter, Delivered, Record, Source, States
 
 _PSEUDONYM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 WHOLE_RECORD = -1

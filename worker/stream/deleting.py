@@ -8,8 +8,9 @@ job does the same.
 
 from collections.abc import Callable
 
+from worker.batch import DELETIONS
 from worker.domain.position import ORIGIN
-from worker.ports import DELETIONS, Ledger, Projection
+from worker.ports import Ledger, Projection
 from worker.stream.sweeping import sweep
 
 

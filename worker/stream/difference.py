@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from worker.batch import DeadLetter, Delivered, StateKey
 from worker.domain import window
 from worker.domain.event import Kind, micros, order_of, ratio_micros
 from worker.domain.score import scores
 from worker.domain.window import Attempt
-from worker.ports import DeadLetter, Delivered, StateKey
 from worker.registers import AttemptId, Registers, Standing, refuses
 
 PAGE = 1_000

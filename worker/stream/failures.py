@@ -6,8 +6,9 @@ data that nobody foresaw cannot stop a shard.
 
 from collections.abc import Sequence
 
+from worker.batch import Batch, Delivered
 from worker.domain.errors import PoisonBatch
-from worker.ports import Batch, Delivered, Ledger
+from worker.ports import Ledger
 from worker.stream.decoding import refused
 
 

@@ -7,9 +7,9 @@ marker behind a floor, its own or that of any other source, is proof of lost wri
 
 from datetime import datetime
 
+from worker.batch import Source
 from worker.domain.errors import ProjectionUnavailable
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Source
 from worker.stream.sweeping import Swept, lost_writes, sweep
 from worker.stream.waiting import Waiting, passed
 from worker.stream.world import Policy, World

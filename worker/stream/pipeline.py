@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
+from worker.batch import Batch, Record, Source
 from worker.domain.accounting import Outcome
 from worker.domain.errors import (
     CheckpointUnavailable,
@@ -30,7 +31,7 @@ from worker.domain.errors import (
 )
 from worker.domain.poison import PoisonWindow
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Batch, Checkpointer, Committed, Loaded, Record, Source, Write
+from worker.ports import Checkpointer, Committed, Loaded, Write
 from worker.stream.decoding import Decoder, batches
 from worker.stream.failures import poisoned, without_poison
 from worker.stream.healing import Healing

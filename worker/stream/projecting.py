@@ -6,9 +6,10 @@ else is rebuilt from the ledger, which is always right and only slower.
 
 from collections.abc import Mapping, Sequence
 
+from worker.batch import StateKey
 from worker.domain import window
 from worker.domain.window import HEADER_SIZE, header
-from worker.ports import LedgerState, Loaded, StateKey, Touched, Write
+from worker.ports import LedgerState, Loaded, Touched, Write
 
 
 def fold(touched: Touched, value: bytes | None, claim: bytes) -> Write | None:

@@ -7,10 +7,11 @@ nothing; where nothing stands, it claims, rebuilds and installs by comparing wit
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from worker.batch import StateKey
 from worker.domain import window
 from worker.domain.errors import ProjectionUnavailable
 from worker.domain.window import HEADER_SIZE, UnknownFormat, Version, Window
-from worker.ports import Ledger, LedgerState, Peeked, Projection, StateKey, Write
+from worker.ports import Ledger, LedgerState, Peeked, Projection, Write
 from worker.stream.projecting import state_value
 
 

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from worker.batch import Resident, Source, StateKey, residence
 from worker.domain import window
 from worker.domain.window import HEADER_SIZE, UnknownFormat
-from worker.ports import Ledger, LedgerState, Projection, Resident, Source, StateKey, Write, residence
+from worker.ports import Ledger, LedgerState, Projection, Write
 from worker.stream.projecting import state_value
 
 

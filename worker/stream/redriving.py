@@ -13,11 +13,12 @@ from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
+from worker.batch import Delivered, Record, Source, StateKey
 from worker.domain import envelope
 from worker.domain.errors import Reason
 from worker.domain.position import Position
 from worker.letters import DeadLetters, Failure, Letter, Selection, Settled
-from worker.ports import Delivered, Record, Source, StateKey, Vault
+from worker.ports import Vault
 from worker.registers import AttemptId, Known, Registers, refuses
 from worker.stream.checkpointing import Nowhere
 from worker.stream.decoding import Decoder

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
+from worker.batch import Record
 from worker.domain.errors import StreamThrottled, StreamUnavailable
 from worker.domain.position import Position
 from worker.history import EventStream, Page, Shard, ShardReader, Since
-from worker.ports import Record
 from worker.stream.quota import Quota
 
 T = TypeVar("T")

@@ -9,9 +9,10 @@ rebuild.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from worker.batch import Source
 from worker.domain.errors import ChainBroken
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Ledger, Projection, Source
+from worker.ports import Ledger, Projection
 
 PAGE = 5_000
 

@@ -8,8 +8,9 @@ counts from the start of a call long enough ago.
 from collections import deque
 from datetime import datetime, timedelta
 
+from worker.batch import Source
 from worker.domain.errors import ProjectionUnavailable
-from worker.ports import Clock, Projection, Source
+from worker.ports import Clock, Projection
 
 FETCHED_AHEAD = 4
 """KCL keeps up to three fetched batches waiting beside the one in hand."""

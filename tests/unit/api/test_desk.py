@@ -13,8 +13,8 @@ from tests.doubles import key_of
 from worker.adapters.memory import MemoryDisclosures
 from worker.api.desk import Clerk, Desk
 from worker.api.problems import Away
+from worker.batch import StateKey
 from worker.domain.errors import LedgerUnavailable, PoisonBatch
-from worker.ports import StateKey
 from worker.reads import Disclosure
 
 EVENT = score_event()

@@ -69,6 +69,42 @@ def test_a_percentile_is_one_among_the_own_school(house: House) -> None:
     assert rankings.of("east") is None
 
 
+def test_what_is_published_is_of_the_own_school(house: House) -> None:
+    classes, clerk = Classes(Rules(), house.now), house.hire()
+    for realm, learners, mean in (("north", 12, 0.155), ("south", 10, 0.845)):
+        shown = classes.published(clerk, "algebra", realm)
+        assert shown is not None
+        assert (shown.realm, shown.learners, len(shown.versions)) == (realm, learners, learners)
+        assert shown.mean == pytest.approx(mean, abs=0.006)
+        assert clerk.records.publication("algebra", realm) == shown
+    assert classes.published(clerk, "algebra", "east") is None
+    assert clerk.records.publication("algebra", "") is None
+
+
+def test_ten_who_changed_at_another_school_publish_nothing_here(house: House) -> None:
+    clerk = house.hire()
+    before = Classes(Rules(), house.now).published(clerk, "algebra", "north")
+    house.learn(*[event for n in range(10, 20) for event in of_realm("south", f"s-{n}", 60)])
+    house.present += minutes(1)
+    house.classes.bodies.clear()
+    house.projection.values.clear()
+    classes = Classes(Rules(), house.now)
+    assert classes.published(clerk, "algebra", "north") == before
+    south = classes.published(clerk, "algebra", "south")
+    assert south is not None
+    assert south.learners == 20
+
+
+def test_where_no_seal_tells_all_realms_are_shown_the_same() -> None:
+    house = House()
+    events = [event for n in range(10) for event in of_realm("north", f"s-{n}", 50)]
+    house.learn(*[msgspec.structs.replace(event, sealed_id=None) for event in events])
+    clerk, classes = house.hire(), Classes(Rules(), house.now)
+    shown = classes.published(clerk, "algebra", "north")
+    assert shown is not None
+    assert shown == classes.published(clerk, "algebra", "south") == clerk.records.publication("algebra", "")
+
+
 def test_what_is_shared_between_processes_keeps_the_schools_apart(house: House) -> None:
     first = room(house)
     house.lose(ledger=True)

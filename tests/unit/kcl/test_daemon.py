@@ -29,6 +29,15 @@ def test_the_java_command() -> None:
     assert any("amazon-kinesis-client-multilang" in jar for jar in jars)
 
 
+def test_an_archive_of_classes_is_named_where_it_is_there(tmp_path: Path) -> None:
+    archive = tmp_path / "daemon.jsa"
+    flag = f"-XX:SharedArchiveFile={archive}"
+    assert flag not in JavaCommand(archive=archive)(Path("p"))
+    archive.touch()
+    command = JavaCommand(archive=archive)(Path("p"))
+    assert command.index(flag) < command.index("-cp")
+
+
 def test_the_logback_file_travels_with_the_package() -> None:
     (option,) = [part for part in JavaCommand()(Path("p")) if part.startswith("-Dlogback.configurationFile=")]
     text = Path(option.partition("=")[2]).read_text()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from worker.kcl.fleet import Fleet, FleetPatience, Look, Stillness
-from worker.ports import SHARD_END, Leader, Lease
+from worker.leases import SHARD_END, Leader, Lease
 
 PATIENCE = FleetPatience(heir=12, worker=20, leader=45, look=5)
 

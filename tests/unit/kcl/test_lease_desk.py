@@ -12,8 +12,8 @@ import pytest
 from worker.adapters.memory import MemoryLeases
 from worker.kcl.fleet import Fleet, FleetPatience, Look
 from worker.kcl.lease_desk import LeaseDesk
+from worker.leases import SHARD_END, Leader, Lease
 from worker.metrics import CounterName
-from worker.ports import SHARD_END, Leader, Lease
 
 PATIENCE_SECONDS = 20.0
 SHARDS = ("shardId-000000000000", "shardId-000000000001")

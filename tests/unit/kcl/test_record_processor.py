@@ -26,6 +26,7 @@ from amazon_kclpy import kcl
 from tests.conftest import NOW, score_event
 from tests.doubles import Scene, key_of, record
 from worker.adapters.memory import MemoryMetrics
+from worker.batch import Record
 from worker.domain.errors import LedgerUnavailable, PoisonBatch, ProjectionUnavailable
 from worker.domain.position import ORIGIN, Position
 from worker.kcl.fleet import Fleet
@@ -34,7 +35,6 @@ from worker.kcl.listener import HeartbeatListener, socket_folder
 from worker.kcl.record_processor import Heart, ShardProcessor
 from worker.kcl.totals import ShardTotals
 from worker.kcl.watchdog import Patience, Watchdog
-from worker.ports import Record
 from worker.stream.pipeline import Pipeline
 
 SHARD = "shardId-000000000000"

@@ -8,7 +8,7 @@ from worker.kcl.fleet import Fleet, FleetPatience, Look
 from worker.kcl.heartbeat import Status
 from worker.kcl.listener import Heard
 from worker.kcl.watchdog import Bite, Patience, Watchdog
-from worker.ports import Leader, Lease
+from worker.leases import Leader, Lease
 
 PATIENCE = Patience(silent=90, stuck=300, lease=60, leader=90, start=60)
 SHARD = "shardId-000000000000"

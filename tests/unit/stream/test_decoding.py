@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import IDENTITY, NOW, score_event
+from worker.batch import Batch, DeadLetter, Delivered, Record
 from worker.domain import envelope, identity
 from worker.domain.errors import Reason
 from worker.domain.event import Kind, ScoreEvent, register_of
 from worker.domain.formats import native
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Batch, DeadLetter, Delivered, Record
 from worker.stream.decoding import WHOLE_RECORD, Decoder, Limits, batches, refused
 
 REALM = "north school"

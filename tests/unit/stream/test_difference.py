@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tests.conftest import NOW, batch, minutes, score_event
 from tests.doubles import key_of
 from worker.adapters.memory import MemoryLedger, MemoryRegisters
+from worker.batch import DeadLetter, Delivered, StateKey
 from worker.domain import window
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import LedgerUnavailable, Reason
 from worker.domain.event import ScoreEvent, register_of
 from worker.domain.position import Position
 from worker.domain.score import scores
-from worker.ports import DeadLetter, Delivered, StateKey
 from worker.stream.difference import Change, Difference, quantile
 
 LATER = NOW + minutes(60)

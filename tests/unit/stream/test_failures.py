@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import IDENTITY, NOW, batch, score_event
 from worker.adapters.memory import MemoryLedger
+from worker.batch import Batch, DeadLetter, Delivered, Record
 from worker.domain.errors import LedgerUnavailable, PoisonBatch, Reason
 from worker.domain.event import register_of
 from worker.domain.position import Position
-from worker.ports import Batch, DeadLetter, Delivered, Record
 from worker.stream.decoding import Decoder
 from worker.stream.failures import without_poison
 

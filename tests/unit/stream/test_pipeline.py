@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import NOW, minutes, score_event
 from tests.doubles import Scene, garbage, key_of, record
+from worker.batch import Record
 from worker.domain import window
 from worker.domain.accounting import Outcome
 from worker.domain.errors import (
@@ -21,7 +22,7 @@ from worker.domain.errors import (
 from worker.domain.event import ScoreEvent
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import HEADER_SIZE, Version
-from worker.ports import Record, Write
+from worker.ports import Write
 from worker.stream.checkpointing import CheckpointPolicy
 from worker.stream.decoding import Limits
 from worker.stream.pipeline import Pipeline, Policy

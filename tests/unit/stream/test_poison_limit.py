@@ -4,9 +4,9 @@ import pytest
 
 from tests.conftest import score_event
 from tests.doubles import Scene, garbage, record
+from worker.batch import Record
 from worker.domain.accounting import Outcome
 from worker.domain.poison import PoisonLimit
-from worker.ports import Record
 from worker.stream.pipeline import Pipeline, Policy
 
 LIMIT = PoisonLimit(share=0.05, window=100, streak=4)

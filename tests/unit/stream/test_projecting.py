@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from tests.conftest import NOW, batch, score_event
 from tests.doubles import Scene, key_of
+from worker.batch import StateKey
 from worker.domain import window
 from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
 from worker.domain.window import EMPTY, Attempt, Version, header
-from worker.ports import LedgerState, Loaded, StateKey, Touched, Write
+from worker.ports import LedgerState, Loaded, Touched, Write
 from worker.stream.projecting import fold, plan, rebuilt, state_value
 
 KEY = key_of(score_event())

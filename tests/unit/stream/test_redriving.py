@@ -6,6 +6,7 @@ import pytest
 from tests.conftest import NOW, minutes, score_event
 from tests.doubles import DECODER, Scene, Wire, key_of, record
 from worker.adapters.memory import MemoryLetters, MemoryRegisters, MemoryVault
+from worker.batch import DeadLetter
 from worker.domain import envelope
 from worker.domain.accounting import Outcome
 from worker.domain.errors import LedgerUnavailable, ProjectionUnavailable, Reason
@@ -13,7 +14,6 @@ from worker.domain.event import ScoreEvent
 from worker.domain.formats import native
 from worker.domain.position import Position
 from worker.letters import Failure, Selection
-from worker.ports import DeadLetter
 from worker.stream import redriving
 from worker.stream.redriving import Job, Judge, Redrive, Step
 from worker.stream.waiting import Waiting

@@ -16,10 +16,10 @@ import msgspec
 from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.prepared import Prepared
 from worker.adapters.aurora.statements import statements
+from worker.batch import StateKey
 from worker.domain import chain
 from worker.domain.chain import START, Anchor, Link
 from worker.domain.window import Version
-from worker.ports import StateKey
 from worker.reads import Disclosed, Disclosure
 
 ANCHORS_LOCK = 0x65647504

@@ -6,9 +6,9 @@ from typing import Any
 
 from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.statements import statements
+from worker.batch import Source
 from worker.domain.errors import Fatal
 from worker.domain.position import Position
-from worker.ports import Source
 
 
 class AuroraEpochs:

@@ -14,10 +14,10 @@ import msgspec
 from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.ledger import ERASE_LOCK
 from worker.adapters.aurora.statements import statements
+from worker.batch import StateKey
 from worker.domain.classroom import Publication
 from worker.domain.errors import Fatal
 from worker.domain.position import Position
-from worker.ports import StateKey
 from worker.upkeep import Deletion, Hold, Letter, LetterPlace, OnHold, Subject
 
 
@@ -68,13 +68,12 @@ class AuroraErasing:
         forgotten = 0
         with self._session.connection() as connection, connection.transaction():
             rows = connection.execute(self._sql["publications"], {"key": key}).fetchall()
-            for course, body in rows:
+            for course, realm, body in rows:
                 publication = msgspec.msgpack.decode(body, type=Publication)
                 if str(key) in publication.versions:
                     forgotten += 1
-                    connection.execute(
-                        self._sql["put_publication"], {"course": course, "body": _without(publication, key)}
-                    )
+                    put = {"course": course, "realm": realm, "body": _without(publication, key)}
+                    connection.execute(self._sql["put_publication"], put)
         return forgotten
 
     def unlink_disclosures(self, key: UUID, most: int) -> int:

@@ -14,30 +14,19 @@ from uuid import UUID
 
 import msgspec
 
+from worker.adapters.aurora.arrays import uuids
 from worker.adapters.aurora.connection import Connection, Session
 from worker.adapters.aurora.outcomes import NOTHING_MERGED, Merged, Outcomes, Place
 from worker.adapters.aurora.references import Kin, References
-from worker.adapters.aurora.staging import staged
+from worker.adapters.aurora.staging import MILLENNIUM, staged
 from worker.adapters.aurora.statements import statements
+from worker.batch import DELETIONS, STREAMS, Batch, DeadLetter, Delivered, Source, StateKey
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Fatal, LedgerUnavailable
 from worker.domain.poison import PoisonWindow
 from worker.domain.position import Position
 from worker.domain.window import NOTHING, Placed, Version
-from worker.ports import (
-    DELETIONS,
-    STREAMS,
-    Batch,
-    Committed,
-    DeadLetter,
-    Delivered,
-    Idle,
-    LedgerState,
-    Progress,
-    Source,
-    StateKey,
-    Vault,
-)
+from worker.ports import Committed, Idle, LedgerState, Progress, Vault
 
 ERASE_LOCK = 0x65647501
 SWEEP_LOCK = 0x65647502
@@ -108,7 +97,7 @@ class AuroraLedger:
                 self._merge(connection, batch, places)
 
     def read(self, keys: Sequence[StateKey]) -> Mapping[StateKey, LedgerState]:
-        parameters = {"students": [k.student_key for k in keys], "courses": [k.course_id for k in keys]}
+        parameters = {"students": uuids(k.student_key for k in keys), "courses": [k.course_id for k in keys]}
         with self._session.connection() as connection:
             rows = connection.execute(self._sql["read"], parameters, binary=True).fetchall()
         states: dict[StateKey, LedgerState] = {}
@@ -138,7 +127,7 @@ class AuroraLedger:
 
     def states_of(self, students: Sequence[UUID]) -> Sequence[StateKey]:
         with self._session.connection() as connection:
-            rows = connection.execute(self._sql["states_of"], {"students": list(students)}, binary=True)
+            rows = connection.execute(self._sql["states_of"], {"students": uuids(students)}, binary=True)
             return [StateKey(*row) for row in rows.fetchall()]
 
     def erased(self) -> Iterable[StateKey]:
@@ -281,6 +270,6 @@ def _progress(row: Sequence[Any]) -> Progress:
 
 def _attempts(survivors: bytes) -> list[Placed]:
     return [
-        (occurred, key, None if ratio == NOTHING else ratio)
+        (occurred + MILLENNIUM, key, None if ratio == NOTHING else ratio)
         for occurred, key, ratio in _SURVIVOR.iter_unpack(survivors)
     ]

@@ -9,9 +9,9 @@ from typing import Any
 
 from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.statements import statements
+from worker.batch import Source
 from worker.domain.errors import Reason
 from worker.letters import Failure, Letter, Selection, Settled
-from worker.ports import Source
 
 
 class AuroraLetters:

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from worker.batch import Batch, DeadLetter, Delivered
 from worker.domain import envelope
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Reason
 from worker.domain.event import Kind, order_of, ratio_micros
 from worker.domain.position import Position
 from worker.domain.window import Placed, Version
-from worker.ports import Batch, DeadLetter, Delivered, Touched
+from worker.ports import Touched
 
 Place = tuple[int, int]
 """The references of a state: course, student."""

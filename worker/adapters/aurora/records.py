@@ -13,11 +13,11 @@ import msgspec
 
 from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.statements import statements
+from worker.batch import StateKey
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.classroom import Publication
 from worker.domain.event import ratio_micros
 from worker.domain.window import Attempt, Version
-from worker.ports import StateKey
 from worker.reads import Days, Held, Item, SourceFigures, Standing
 
 CLASSES_LOCK = 0x65647503
@@ -89,14 +89,15 @@ class AuroraRecords:
     def course_stamps(self, courses: Sequence[str]) -> Mapping[str, str]:
         return dict(self._rows("course_stamps", courses=list(courses)))
 
-    def publication(self, course_id: str) -> Publication | None:
-        rows = self._rows("publication", course=course_id)
+    def publication(self, course_id: str, realm: str) -> Publication | None:
+        rows = self._rows("publication", course=course_id, realm=realm)
         return msgspec.msgpack.decode(rows[0][0], type=Publication) if rows else None
 
     def publish(self, publication: Publication, instead_of: Publication | None) -> bool:
         rows = self._rows(
             "publish",
             course=publication.course_id,
+            realm=publication.realm,
             at=publication.as_of,
             body=msgspec.msgpack.encode(publication),
             before=None if instead_of is None else instead_of.as_of,

@@ -5,14 +5,15 @@ database can then never meet references of its lost future. Looked up before the
 it as long as no student was given another pseudonym in between, and the ledger counts when that happens.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
+from worker.adapters.aurora.arrays import array, uuids
 from worker.adapters.aurora.connection import Connection
 from worker.adapters.aurora.outcomes import Place
+from worker.batch import Batch, StateKey
 from worker.domain.errors import LedgerUnavailable
-from worker.ports import Batch, StateKey
 
 ADOPT_LOCK = 0x65647505
 
@@ -126,7 +127,7 @@ class References:
         return _Found(refs, others, rekeyings)
 
     def _rows(self, connection: Connection, name: str, keys: Sequence[UUID]) -> list[Any]:
-        parameters = {"keys": _array(f"{key.int:032x}" for key in keys)}
+        parameters = {"keys": uuids(keys)}
         return connection.execute(self._sql[name], parameters, binary=True).fetchall()
 
     def _courses(self, connection: Connection, ids: Collection[str]) -> dict[str, int]:
@@ -172,10 +173,5 @@ class References:
 
 
 def _strangers(keys: Collection[UUID], sealed: Mapping[UUID, bytes]) -> dict[str, str]:
-    seals = _array('"\\\\x' + sealed[key].hex() + '"' for key in keys)
-    return {"keys": _array(f"{key.int:032x}" for key in keys), "sealed": seals}
-
-
-def _array(elements: Iterable[str]) -> str:
-    """The text of an array; psycopg would dump each element by itself, at four times the cost."""
-    return "{" + ",".join(elements) + "}"
+    seals = array('"\\\\x' + sealed[key].hex() + '"' for key in keys)
+    return {"keys": uuids(keys), "sealed": seals}

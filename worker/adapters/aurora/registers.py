@@ -7,9 +7,9 @@ from uuid import UUID
 
 from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.statements import statements
+from worker.batch import StateKey
 from worker.domain.event import Kind, ratio_micros
 from worker.domain.window import Attempt
-from worker.ports import StateKey
 from worker.registers import AttemptId, Known, Standing
 
 

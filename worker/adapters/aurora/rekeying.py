@@ -61,11 +61,12 @@ class AuroraRekeying:
     def _rename(self, connection: Connection, courses: Sequence[str], names: Mapping[str, str]) -> None:
         """Otherwise every student would look changed, and figures would be published too soon."""
         rows = connection.execute(self._sql["publications"], {"courses": courses}).fetchall()
-        for course, body in rows:
+        for course, realm, body in rows:
             publication = msgspec.msgpack.decode(body, type=Publication)
             versions = {names.get(key, key): version for key, version in publication.versions.items()}
             renamed = msgspec.msgpack.encode(msgspec.structs.replace(publication, versions=versions))
-            connection.execute(self._sql["put_publication"], {"course": course, "body": renamed})
+            put = {"course": course, "realm": realm, "body": renamed}
+            connection.execute(self._sql["put_publication"], put)
 
     def _rows(self, name: str, **parameters: Any) -> list[Any]:
         with self._session.connection() as connection:

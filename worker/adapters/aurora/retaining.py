@@ -12,7 +12,7 @@ from uuid import UUID
 from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.ledger import ERASE_LOCK
 from worker.adapters.aurora.statements import statements
-from worker.ports import StateKey
+from worker.batch import StateKey
 from worker.upkeep import Deletion, Expired, Unlinked
 
 
@@ -69,7 +69,7 @@ class AuroraRetaining:
         return self._unlinked("outlived", after, page=page, before=before, **_within(courses))
 
     def drop_publications(self) -> int:
-        return self._changed("drop_publications")
+        return int(self._rows("drop_publications")[0][0])
 
     def emptied_publications(self, kept: Collection[str], courses: Collection[str]) -> int:
         return int(self._rows("emptied_publications", kept=list(kept), **_within(courses))[0][0])

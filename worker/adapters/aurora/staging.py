@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from worker.adapters.aurora.outcomes import Place
+from worker.batch import Batch
 from worker.domain.event import micros
-from worker.ports import Batch
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -22,7 +22,7 @@ _SCORE = struct.Struct(">id")
 _LENGTH = struct.Struct(">i")
 _FIXED = struct.Struct(">h ii ii ii iq iq id iq iq ih ih i16s")
 """Count of fields; order, course, student; key, check; maximum; occurred, graded; kind, revision; digest."""
-_MILLENNIUM = micros(datetime(2000, 1, 1, tzinfo=UTC))
+MILLENNIUM = micros(datetime(2000, 1, 1, tzinfo=UTC))
 """A timestamptz is its microseconds since 2000."""
 
 
@@ -40,7 +40,7 @@ def staged(batch: Batch, places: Sequence[Place]) -> bytes:
         # fmt: off
         fixed = pack(
             _FIELDS, 4, order, 4, course_ref, 4, student_ref, 8, register.key, 8, register.check,
-            8, event.max_score, 8, register.occurred - _MILLENNIUM, 8, register.graded - _MILLENNIUM,
+            8, event.max_score, 8, register.occurred - MILLENNIUM, 8, register.graded - MILLENNIUM,
             2, event.kind, 2, register.rev, 16, register.digest,
         )
         # fmt: on

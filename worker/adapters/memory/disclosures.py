@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from worker.batch import StateKey
 from worker.domain import chain
 from worker.domain.chain import START, Anchor, Link
 from worker.domain.errors import LedgerUnavailable
 from worker.domain.window import Version
-from worker.ports import StateKey
 from worker.reads import Disclosed, Disclosure
 
 

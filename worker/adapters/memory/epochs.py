@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from worker.adapters.memory.ledger import MemoryLedger
+from worker.batch import Source
 from worker.domain.errors import Fatal
 from worker.domain.position import Position
-from worker.ports import Source
 
 
 class MemoryEpochs:

@@ -8,9 +8,10 @@ import msgspec
 
 from worker.adapters.memory.disclosures import Book
 from worker.adapters.memory.ledger import MemoryLedger
+from worker.batch import StateKey
 from worker.domain import chain
 from worker.domain.classroom import Publication
-from worker.ports import StateKey, Vault
+from worker.ports import Vault
 from worker.upkeep import Deletion, Hold, Letter, LetterPlace, OnHold, Subject
 
 _LIFE = timedelta(days=30)
@@ -23,7 +24,7 @@ class MemoryErasing:
         ledger: the twin whose rows are taken out.
         vault: seals the payloads that are given.
         book: the disclosures.
-        publications: by course.
+        publications: by course and realm.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class MemoryErasing:
         ledger: MemoryLedger,
         vault: Vault,
         book: Book | None = None,
-        publications: dict[str, Publication] | None = None,
+        publications: dict[tuple[str, str], Publication] | None = None,
     ) -> None:
         self.ledger = ledger
         self.book = book or Book()
@@ -87,11 +88,11 @@ class MemoryErasing:
 
     def forget_publications(self, key: UUID) -> int:
         forgotten = 0
-        for course, publication in self.publications.items():
+        for place, publication in self.publications.items():
             versions = {one: version for one, version in publication.versions.items() if one != str(key)}
             if len(versions) < len(publication.versions):
                 forgotten += 1
-                self.publications[course] = msgspec.structs.replace(publication, versions=versions)
+                self.publications[place] = msgspec.structs.replace(publication, versions=versions)
         return forgotten
 
     def unlink_disclosures(self, key: UUID, most: int) -> int:

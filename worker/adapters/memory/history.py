@@ -4,11 +4,11 @@ import bisect
 from collections.abc import Sequence
 from datetime import datetime
 
+from worker.batch import Record
 from worker.domain import aggregate
 from worker.domain.errors import StreamThrottled, StreamUnavailable
 from worker.domain.position import Position
 from worker.history import Page, Shard, Since
-from worker.ports import Record
 
 
 class MemoryHistory:

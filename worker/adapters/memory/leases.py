@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from worker.domain.errors import LeasesUnavailable
-from worker.ports import Leader, Lease
+from worker.leases import Leader, Lease
 
 
 class MemoryLeases:

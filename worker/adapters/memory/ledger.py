@@ -9,27 +9,14 @@ from uuid import UUID
 
 import msgspec
 
+from worker.batch import DELETIONS, STREAMS, Batch, DeadLetter, Delivered, Source, StateKey
 from worker.domain import envelope
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import LedgerUnavailable, PoisonBatch, Reason
 from worker.domain.event import Kind, Register, ScoreEvent, micros, order_of, ratio_micros
 from worker.domain.position import ORIGIN, Position
 from worker.domain.window import Attempt, Version
-from worker.ports import (
-    DELETIONS,
-    STREAMS,
-    Batch,
-    Clock,
-    Committed,
-    DeadLetter,
-    Delivered,
-    Idle,
-    LedgerState,
-    Progress,
-    Source,
-    StateKey,
-    Touched,
-)
+from worker.ports import Clock, Committed, Idle, LedgerState, Progress, Touched
 
 
 class _Row(NamedTuple):

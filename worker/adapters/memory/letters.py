@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from worker.adapters.memory.ledger import MemoryLedger
+from worker.batch import Source
 from worker.domain.errors import Reason
 from worker.domain.position import Position
 from worker.letters import Failure, Letter, Selection, Settled
-from worker.ports import Clock, Source, Vault
+from worker.ports import Clock, Vault
 
 _Key = tuple[Source, Position, int]
 

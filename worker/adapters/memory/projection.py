@@ -5,10 +5,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from worker.batch import DELETIONS, Resident, Source, StateKey, residence
 from worker.domain.errors import ChainBroken, ProjectionUnavailable
 from worker.domain.position import Position
 from worker.domain.window import HEADER_SIZE, Version, header
-from worker.ports import DELETIONS, Loaded, Peeked, Resident, Source, StateKey, Write, residence
+from worker.ports import Loaded, Peeked, Write
 
 
 class MemoryProjection:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from worker.adapters.memory.ledger import MemoryLedger
+from worker.batch import StateKey
 from worker.domain.classroom import Publication
 from worker.domain.event import ScoreEvent, micros, ratio_micros
 from worker.domain.window import Attempt, Version
-from worker.ports import StateKey
 from worker.reads import Days, Held, Item, SourceFigures, Standing
 
 
@@ -24,7 +24,7 @@ class MemoryRecords:
 
     def __init__(self, ledger: MemoryLedger, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.enrolments: dict[str, list[str]] = {}
-        self.publications: dict[str, Publication] = {}
+        self.publications: dict[tuple[str, str], Publication] = {}
         self._ledger = ledger
         self._now = now
         self._turn = threading.Lock()
@@ -112,17 +112,17 @@ class MemoryRecords:
                 stamps[course] = f"{len(versions)}.{sum(numbers)}.{max(births)}"
         return stamps
 
-    def publication(self, course_id: str) -> Publication | None:
+    def publication(self, course_id: str, realm: str) -> Publication | None:
         self._ledger.current()
-        return self.publications.get(course_id)
+        return self.publications.get((course_id, realm))
 
     def publish(self, publication: Publication, instead_of: Publication | None) -> bool:
-        held = self.publication(publication.course_id)
+        held = self.publication(publication.course_id, publication.realm)
         if held is not None and (
             instead_of is None or not held.as_of == instead_of.as_of < publication.as_of
         ):
             return False
-        self.publications[publication.course_id] = publication
+        self.publications[publication.course_id, publication.realm] = publication
         return True
 
     def enrolled(self, subject: str) -> Sequence[str]:

@@ -5,9 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from worker.adapters.memory.ledger import MemoryLedger
+from worker.batch import StateKey
 from worker.domain.event import Kind, Register, ScoreEvent, micros, order_of, ratio_micros
 from worker.domain.window import Attempt
-from worker.ports import StateKey
 from worker.registers import AttemptId, Known, Standing
 
 

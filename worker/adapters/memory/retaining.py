@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from worker.adapters.memory.erasing import MemoryErasing
+from worker.batch import StateKey
 from worker.domain import chain
 from worker.domain.event import ScoreEvent
-from worker.ports import StateKey
 from worker.upkeep import Deletion, Expired, Unlinked
 
 
@@ -64,14 +64,14 @@ class MemoryRetaining:
         return self._unlinked(after, page, courses, before, lambda *_: None)
 
     def drop_publications(self) -> int:
-        gone = self._without_attempts()
-        for course in gone:
-            del self._erasing.publications[course]
+        gone, published = self._without_attempts(), self._erasing.publications
+        for place in [place for place in published if place[0] in gone]:
+            del published[place]
         return len(gone)
 
     def emptied_publications(self, kept: Collection[str], courses: Collection[str]) -> int:
         empty = self._without_attempts()
-        published = {*self._erasing.publications} - {*kept}
+        published = {course for course, _ in self._erasing.publications} - {*kept}
         return sum(course in empty or not courses or course in courses for course in published)
 
     def expired_letters(self) -> int:
@@ -161,7 +161,7 @@ class MemoryRetaining:
 
     def _without_attempts(self) -> set[str]:
         """The courses with published figures in which no attempt is."""
-        return {*self._erasing.publications} - {
+        return {course for course, _ in self._erasing.publications} - {
             key.course_id for key in self._ledger.current() if self._ledger.rows(key)
         }
 
