@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from scripts.backfilling.dealing import YOUNG_OBJECTS, deal_apart
 from scripts.backfilling.inputs import LANES, Input, Reading, find, inspect
 from scripts.backfilling.lanes import Stopped, pause_of
 from scripts.backfilling.looking import Looking
@@ -35,7 +37,6 @@ from worker.stream.retrying import Backoff
 _STUDENTS = 1 << 17
 _EVENTS = 2_000
 _SWITCH_SECONDS = 0.001
-_YOUNG_OBJECTS = 500_000
 _MANIFEST = "backfill-manifest.json"
 
 
@@ -128,11 +129,13 @@ def _taken(run: Run, plan: _Plan, way: Way) -> list[Entry]:
                 continue
             plan.manifest.save()
             rejects = Rejects(found.path, plan.rejects, keeps=not run.dry_run)
-            rows = decode(
-                found.path, plan.reading.columns, Edge(plan.identity, plan.reading.realm, entry.arrived_at)
+            reading = (
+                *(found.path, plan.reading.columns),
+                Edge(plan.identity, plan.reading.realm, entry.arrived_at),
             )
+            dealing = partial(deal_apart, *reading, lambda: run.stopping.asked) if found.long else None
             try:
-                way.take(File(sources, rows, entry, rejects, advance))
+                way.take(File(sources, decode(*reading), entry, rejects, advance, dealing))
             except Stopped:
                 break
             finally:
@@ -191,12 +194,11 @@ def _way(
 def _tuned() -> Iterator[None]:
     """The interpreter for three threads that make tuples by the million and no cycles.
 
-    A lane that hears from its server waits at most so long for the thread that is computing; and looking for
-    cycles would be a quarter of all the work.
+    A lane that hears from its server waits at most so long for the thread that is computing.
     """
     interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.set_threshold(_YOUNG_OBJECTS, 50, 50)
+    gc.set_threshold(YOUNG_OBJECTS, 50, 50)
     try:
         yield
     finally:

@@ -13,8 +13,8 @@ from scripts.frame.patience import patiently
 from scripts.frame.script import Refused, Run, Script, WrongArguments, execute
 from scripts.jobs.moments import moment, written
 from worker import wiring, wiring_jobs
+from worker.batch import Source
 from worker.domain.position import Position
-from worker.ports import Source
 from worker.wiring_jobs import Restart
 
 _MARGIN = timedelta(hours=1)

@@ -19,8 +19,8 @@ from scripts.frame import student
 from scripts.frame.patience import patiently
 from scripts.frame.script import Refused, Run, Script, WrongArguments, execute
 from worker import wiring, wiring_jobs
+from worker.batch import StateKey
 from worker.domain.window import HEADER_SIZE, header, rebuild
-from worker.ports import StateKey
 from worker.reads import Disclosed, Disclosure
 from worker.upkeep import Subject
 from worker.wiring_jobs import Office

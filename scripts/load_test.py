@@ -27,7 +27,7 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
     _check(arguments)
     try:
         from scripts.loading import driving  # noqa: PLC0415 - `--help` needs none of it
-    except ImportError as missing:
+    except ModuleNotFoundError as missing:
         msg = f"{missing.name} is not installed; run: pip install 'edu-analytics-worker[load]'"
         raise WrongArguments(msg) from None
     driving.drive(run, arguments, os.environ.get(_TOKEN, ""))
@@ -55,8 +55,10 @@ def _check(arguments: argparse.Namespace) -> None:
             raise WrongArguments(f"{name} {value:g} is less than {lowest:.3g}")
     if not 1 <= arguments.batch <= 500:
         raise WrongArguments("--batch: the API takes 1 to 500 events a request")
-    if arguments.http and not arguments.local and not os.environ.get(_TOKEN):
-        raise WrongArguments(f"--http needs a producer's token in {_TOKEN}")
+    if arguments.sigv4 and (arguments.local or not arguments.http):
+        raise WrongArguments("--sigv4 signs what --http URL posts to a gateway, and nothing else")
+    if arguments.http and not arguments.local and not (arguments.sigv4 or os.environ.get(_TOKEN)):
+        raise WrongArguments(f"--http needs a producer's token in {_TOKEN}, or --sigv4")
     if arguments.http == "" and not arguments.local:
         raise WrongArguments("--http without a URL is for --local; name the API's")
 
@@ -83,6 +85,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--http", nargs="?", const="", metavar="URL", help=f"post to the API instead; token in {_TOKEN}"
     )
+    where.add_argument(
+        "--sigv4", action="store_true", help="sign the posts with AWS credentials, as the gateway asks"
+    )
     where.add_argument("--batch", type=int, default=250, help="events of one post (default: %(default)s)")
     where.add_argument("--connections", type=int, default=8, help="for posts (default: %(default)s)")
     where.add_argument("--metrics", nargs="*", default=[], metavar="URL", help="Prometheus of the tasks")
@@ -106,6 +111,7 @@ SCRIPT = Script(
         "python -m scripts.load_test --local --http --profile exam --rate 1000",
         "python -m scripts.load_test --local --rate 5000 --minutes 10 --require-rate 5000 --require-p99 0.5",
         "LOAD_TEST_TOKEN=... python -m scripts.load_test --http https://api.example.org --rate 500",
+        "python -m scripts.load_test --http https://ID.execute-api.REGION.amazonaws.com/prod --sigv4",
     ),
     arguments=_arguments,
     work=_work,

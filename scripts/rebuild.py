@@ -5,29 +5,24 @@ for instance after Redis was replaced and before a school day begins, and proves
 """
 
 import argparse
-import multiprocessing
 import os
-import signal
-import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
-from random import uniform
-from time import sleep
+from typing import TypeVar
 
 from scripts.frame.script import Run, Script, execute
+from scripts.rebuilding.crew import Crew, crew
+from scripts.rebuilding.pages import Residents, States, begin, counted, examined
 from worker import wiring
-from worker.ports import Ledger, Projection, StateKey
-from worker.settings import load
-from worker.stream.rebuilding import Examined, Finding, Rebuilding
+from worker.ports import Ledger, Projection
+from worker.stream.rebuilding import Examined, Finding
 from worker.stream.sweeping import lost_writes, sweep
 
 _PAGE = 1_000
-_AHEAD = 4
-"""Pages that wait for each process, so that none waits for a page."""
 _SHOWN = 20
 _MOST_TOLD = 1_000
+
+Page = TypeVar("Page")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,8 +41,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes",
         type=int,
-        default=os.cpu_count() or 1,
-        help="processes at work (default: one a core, %(default)s)",
+        default=(os.cpu_count() or 1) + 1,
+        help="processes at work (default: one more than cores, as each waits for servers: %(default)s)",
     )
 
 
@@ -60,8 +55,10 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
         if changes and lost_writes(floors := ledger.floors(), projection.markers(list(floors))):
             run.show.say("Redis has lost writes: removing every state that is not current")
             sweep(ledger, projection, {})
-        whole = _pages(run, ledger, arguments, changes=changes)
-        strangers = _strangers(run, ledger, projection, changes=changes)
+        with crew(arguments.processes, begin, changes, not arguments.repair) as every:
+            # first, because what is written here is the ledger's: an empty Redis is looked through in no time
+            strangers = _strangers(run, projection, every)
+            whole = _pages(run, ledger, every)
         _tell(run, whole, strangers, changes=changes)
         if run.stopping.asked:
             return
@@ -74,19 +71,14 @@ def _work(run: Run, arguments: argparse.Namespace) -> None:
         projection.close()
 
 
-def _pages(run: Run, ledger: Ledger, arguments: argparse.Namespace, *, changes: bool) -> Examined:
-    """Every page by some process, with progress; fewer where somebody asked to stop."""
-    pages = _until_asked(run, ([key for key, _ in page] for page in ledger.versions(_PAGE)))
-    given = (changes, not arguments.repair)
+def _pages(run: Run, ledger: Ledger, every: Crew) -> Examined:
+    """Every page of the ledger, with progress; fewer where somebody asked to stop."""
+    pages = (States.of(key for key, _ in page) for page in ledger.versions(_PAGE))
     done: list[Examined] = []
     with run.show.progress("states", ledger.count_states()) as advance:
-        for examined in (
-            _one_by_one(pages, given)
-            if arguments.processes <= 1
-            else _side_by_side(pages, given, arguments.processes)
-        ):
-            done.append(examined)
-            advance(examined.findings.total())
+        for found in every(examined, _until_asked(run, pages)):
+            done.append(found)
+            advance(found.findings.total())
     return Examined(
         sum((one.findings for one in done), Counter()),
         sum((one.fields for one in done), Counter()),
@@ -95,43 +87,22 @@ def _pages(run: Run, ledger: Ledger, arguments: argparse.Namespace, *, changes: 
     )
 
 
-def _one_by_one(pages: Iterator[list[StateKey]], given: tuple[bool, bool]) -> Iterator[Examined]:
-    _connect(*given)
-    return map(_page, pages)
+def _strangers(run: Run, projection: Projection, every: Crew) -> int:
+    """States in Redis that the ledger has not; removed where changes are wanted."""
+    pages = (Residents.of(page) for page in projection.residents(_PAGE))
+    strangers = 0
+    with run.show.progress("keys in Redis", None) as advance:
+        for found in every(counted, _until_asked(run, pages)):
+            strangers += found.strangers
+            advance(found.residents)
+    return strangers
 
 
-def _side_by_side(
-    pages: Iterator[list[StateKey]], given: tuple[bool, bool], processes: int
-) -> Iterator[Examined]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=given) as pool:
-        waiting = deque(pool.submit(_page, page) for page in islice(pages, _AHEAD * processes))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(_page, page) for page in islice(pages, 1))
-
-
-def _until_asked(run: Run, pages: Iterator[list[StateKey]]) -> Iterator[list[StateKey]]:
+def _until_asked(run: Run, pages: Iterator[Page]) -> Iterator[Page]:
     for page in pages:
         if run.stopping.asked:
             return
         yield page
-
-
-def _strangers(run: Run, ledger: Ledger, projection: Projection, *, changes: bool) -> int:
-    """States in Redis that the ledger has not; removed where changes are wanted."""
-    rebuilding = Rebuilding(ledger, projection, _pause)
-    found = 0
-    with run.show.progress("keys in Redis", None) as advance:
-        for page in projection.residents(_PAGE):
-            if run.stopping.asked:
-                break
-            strangers = rebuilding.strangers(page)
-            found += len(strangers)
-            if changes:
-                projection.drop(strangers)
-            advance(len(page))
-    return found
 
 
 def _tell(run: Run, whole: Examined, strangers: int, *, changes: bool) -> None:
@@ -160,45 +131,6 @@ def _judge(run: Run, whole: Examined, strangers: int, *, changes: bool) -> None:
         detail=f"{states - differing:,} of {states:,}",
     )
     run.report.verdict("nothing stands in Redis that the ledger does not know", good=changes or not strangers)
-
-
-class _Process:
-    """What one process of the pool works with."""
-
-    rebuilding: Rebuilding
-    changes: bool
-    absent: bool
-
-
-def _begin(*given: bool) -> None:
-    """Connect; Ctrl-C is for the first process, which ends the others in order. One that is killed cannot."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
-    _connect(*given)
-
-
-def _end_with_the_first() -> None:
-    first = multiprocessing.parent_process()
-    if first is not None:
-        first.join()
-        os._exit(1)  # a page of which a part is written is whole again with the next run
-
-
-def _connect(*given: bool) -> None:
-    settings = load(os.environ)
-    ledger = wiring.ledger(settings)
-    _Process.rebuilding = Rebuilding(ledger, wiring.projection(settings, ledger.epoch()), _pause)
-    _Process.changes, _Process.absent = given
-
-
-def _page(keys: list[StateKey]) -> Examined:
-    if _Process.changes:
-        return _Process.rebuilding.mend(keys, absent=_Process.absent)
-    return _Process.rebuilding.examine(keys)
-
-
-def _pause() -> None:
-    sleep(uniform(0.1, 0.3))
 
 
 SCRIPT = Script(

@@ -12,12 +12,12 @@ from scripts.loading.watching import Tasks
 from tests.conftest import IDENTITY
 from tests.doubles import DECODER
 from worker.adapters.memory import MemoryCheckpointer, MemoryLedger, MemoryMetrics, MemoryProjection
+from worker.batch import Record
 from worker.domain import envelope
 from worker.domain.errors import StreamUnavailable
 from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
 from worker.local.edges import Edges
-from worker.ports import Record
 from worker.stream.pipeline import Pipeline, Policy, World
 
 

@@ -19,7 +19,7 @@ from worker.local.event_files import SUFFIXES, open_file
 
 REJECTED = ".rejected.csv"
 LANES = 2
-_WORTH_TWO = 10_000
+_LONG = 10_000
 _BLOCK_BYTES = 1 << 20
 
 
@@ -31,9 +31,14 @@ class Input(NamedTuple):
     lines: int
 
     @property
+    def long(self) -> bool:
+        """Whether it is worth more than one lane, and a process that reads it."""
+        return self.lines > _LONG
+
+    @property
     def lanes(self) -> int:
-        """By how many lanes it is read: a short one is not worth two."""
-        return LANES if self.lines > _WORTH_TWO else 1
+        """By how many lanes it is written."""
+        return LANES if self.long else 1
 
 
 class Reading(NamedTuple):

@@ -10,9 +10,10 @@ import threading
 
 from scripts.frame.script import Refused
 from scripts.frame.stopping import Stopping
+from worker.batch import Batch, Source
 from worker.domain.errors import PoisonFlood
 from worker.domain.position import Position
-from worker.ports import Batch, Ledger, Pause, Source
+from worker.ports import Ledger, Pause
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, Policy, World
 

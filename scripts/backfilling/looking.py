@@ -9,9 +9,10 @@ from scripts.frame.patience import patiently
 from scripts.frame.script import Run
 from scripts.jobs.differing import tell
 from worker import wiring
+from worker.batch import Delivered, Source
 from worker.domain.event import register_of
 from worker.domain.position import Position
-from worker.ports import Delivered, Ledger, Source
+from worker.ports import Ledger
 from worker.stream.difference import Difference
 
 _TOGETHER = 1_000

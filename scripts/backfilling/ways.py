@@ -1,24 +1,24 @@
 """The ways of a file's rows: straight into ledger and projection, or over the stream."""
 
-import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import NamedTuple, Protocol
 
-from scripts.backfilling.inputs import lane_of
+from scripts.backfilling.dealing import Dealing, Looked, Terms, Word, deal
 from scripts.backfilling.lanes import Lane, Stopped
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Rejected
-from scripts.backfilling.windows import END, WINDOW, Piece, pieces, place_of, windows
+from scripts.backfilling.windows import END, WINDOW
 from scripts.frame.showing import Advance
 from scripts.frame.stopping import Stopping
+from worker.batch import Batch, Source
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import StreamUnavailable
 from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
-from worker.ports import Batch, Ledger, Producer, Source
+from worker.ports import Ledger, Producer
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Policy, World
 
@@ -27,13 +27,30 @@ _SENT_TOGETHER = 4_000
 
 
 class File(NamedTuple):
-    """One file on its way: its sources, its rows as they are read, what is kept of it, who hears of each."""
+    """One file on its way: its sources, its rows as they are read, what is kept of it, who hears of each.
+
+    `dealing` is how its rows are dealt to lanes where that is not done here.
+    """
 
     sources: Sequence[Source]
     rows: Iterable[Accepted | Rejected]
     entry: Entry
     rejects: Rejects
     advance: Advance
+    dealing: Dealing | None = None
+
+    def dealt(self, terms: Terms) -> Generator[Word]:
+        """The transactions of its rows, and what was read for them."""
+        yield from deal(self.rows, terms) if self.dealing is None else self.dealing(terms)
+
+    def note(self, looked: Looked) -> None:
+        """Add a window to the accounts."""
+        entry = self.entry
+        entry.read += looked.accepted + len(looked.rejected)
+        entry.accepted += looked.accepted
+        entry.rejected += len(looked.rejected)
+        for row in looked.rejected:
+            self.rejects.add(row)
 
     def events(self, stopping: Stopping) -> Iterator[Accepted]:
         """The rows that are events; counts all of them in the entry.
@@ -114,23 +131,24 @@ class Straight:
 
     def _deal(self, file: File, lanes: Sequence[Lane]) -> None:
         """Every row to its lane that the lane has not done yet."""
+        entry = file.entry
+        entry.read = entry.accepted = entry.rejected = 0
         shown = passed = 0
-        begun = [lane.begun for lane in lanes]
-        for before, rows in windows(file.events(self._stopping), self._window):
-            parts: list[list[tuple[int, Accepted]]] = [[] for _ in lanes]
-            for row in rows:
-                at, place = lane_of(row.event.student_key, len(lanes)), place_of(row.event)
-                if (before, place) <= begun[at][:2]:
-                    passed += 1
-                else:
-                    parts[at].append((place, row))
-            cut = [pieces(before, part, self._policy.limits.events) for part in parts]
-            for lane, piece in _in_turn(lanes, cut):
-                lane.put(Batch(lane.source, piece.high, piece.events))
-                reached = passed + file.entry.rejected + sum(lane.done for lane in lanes)
+        terms = Terms([lane.begun for lane in lanes], self._policy.limits.events, self._window)
+        with closing(file.dealt(terms)) as dealt:
+            for word in dealt:
+                if isinstance(word, Looked):
+                    passed += word.passed
+                    file.note(word)
+                    continue
+                lane = lanes[word.lane]
+                lane.put(Batch(lane.source, word.high, word.events))
+                reached = passed + entry.rejected + sum(lane.done for lane in lanes)
                 file.advance(reached - shown)
                 shown = reached
-        file.advance(file.entry.read - shown)
+        if self._stopping.asked:
+            raise Stopped
+        file.advance(entry.read - shown)
 
     @contextmanager
     def _lanes(self, sources: Sequence[Source]) -> Iterator[list[Lane]]:
@@ -211,14 +229,6 @@ class OverStream:
             entry.sent = line
             self._manifest.save()
             return
-
-
-def _in_turn(lanes: Sequence[Lane], cut: Sequence[Iterator[Piece]]) -> Iterator[tuple[Lane, Piece]]:
-    """A piece for each lane, then the next for each, so that none waits for all of another's."""
-    for some in itertools.zip_longest(*cut):
-        for lane, piece in zip(lanes, some, strict=True):
-            if piece is not None:
-                yield lane, piece
 
 
 def at_end(position: Position | None) -> bool:

@@ -10,14 +10,14 @@ A row's place follows from its line and its state alone, so a run that goes on f
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from scripts.backfilling.rows import Accepted
+from scripts.backfilling.rows import Accepted, Rejected
+from worker.batch import Delivered, course_digest
 from worker.domain.event import ScoreEvent, register_of
 from worker.domain.position import Position
-from worker.ports import Delivered, course_digest
 
 WINDOW = 1 << 16
 """Lines. Two windows are in memory: one is read while the one before is written."""
@@ -31,7 +31,7 @@ class Window(NamedTuple):
     """Some rows of a file, and how many lines come before."""
 
     before: int
-    rows: Iterator[Accepted]
+    rows: Iterator[Accepted | Rejected]
 
 
 class Piece(NamedTuple):
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
     events: list[Delivered]
 
 
-def windows(rows: Iterable[Accepted], lines: int = WINDOW) -> Iterator[Window]:
+def windows(rows: Iterable[Accepted | Rejected], lines: int = WINDOW) -> Iterator[Window]:
     """Cut rows at every so many lines of the file, whatever became of the lines between them."""
     for number, some in itertools.groupby(rows, lambda row: (row.line - 1) // lines):
         yield Window(number * lines, some)
@@ -75,3 +75,11 @@ def pieces(before: int, placed: list[tuple[int, Accepted]], size: int) -> Iterat
         events.append(Delivered(event, register_of(event), at, line - before))
     if events:
         yield Piece(at, events)
+
+
+def in_turn(cut: Sequence[Iterator[Piece]]) -> Iterator[tuple[int, Piece]]:
+    """A piece for each lane, then the next for each, so that none waits for all of another's."""
+    for some in itertools.zip_longest(*cut):
+        for lane, piece in enumerate(some):
+            if piece is not None:
+                yield lane, piece

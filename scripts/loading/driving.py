@@ -8,6 +8,7 @@ from scripts.frame.script import Refused, Run
 from scripts.loading import limit, targets, telling
 from scripts.loading.figures import Trial
 from scripts.loading.plan import Crowd
+from scripts.loading.signing import bearer, sigv4
 from scripts.loading.targets import Entrance, Target
 from scripts.loading.told import Told
 from scripts.loading.trial import Order, run_trial
@@ -96,5 +97,7 @@ def _target(run: Run, arguments: argparse.Namespace, token: str, opened: ExitSta
     metrics: Sequence[str] = arguments.metrics
     if arguments.http is None:
         return targets.environment(run.settings(), Entrance(), metrics)
-    entrance = Entrance(arguments.http, posts.batch, posts.connections, targets.bearer(token))
-    return targets.environment(run.settings(), entrance, metrics)
+    settings = run.settings()
+    sign = sigv4(settings.aws_region) if arguments.sigv4 else bearer(token)
+    entrance = Entrance(arguments.http, posts.batch, posts.connections, sign)
+    return targets.environment(settings, entrance, metrics)

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scripts.loading.profiles import Schedule
+from worker.batch import StateKey
 from worker.domain.event import Kind, ScoreEvent, from_micros
 from worker.domain.identity import Identified, Identity
-from worker.ports import StateKey
 
 NEW, REGRADE, VOID, COPY = 0, 1, 2, 3
 _SHARES = (0.94, 0.025, 0.01, 0.025)

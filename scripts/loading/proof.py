@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scripts.loading.plan import Plan, Registers
+from worker.batch import Source, StateKey
 from worker.domain.accounting import Accounting, Outcome
 from worker.local.recompute import attempt_key
-from worker.ports import Ledger, Source, StateKey
+from worker.ports import Ledger
 from worker.stream.projecting import state_value
 
 _PAGE = 1_000

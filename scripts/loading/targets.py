@@ -12,8 +12,9 @@ from scripts.loading.cgroups import Group, NotLimited, limited
 from scripts.loading.machine import cpu_seconds
 from scripts.loading.plan import Plan
 from scripts.loading.sending import Way
+from scripts.loading.signing import Sign, bearer
 from scripts.loading.watching import Tasks
-from scripts.loading.ways import Sign, by_http, by_stream
+from scripts.loading.ways import by_http, by_stream
 from worker import wiring
 from worker.local.edges import Edges
 from worker.local.process import StackError
@@ -59,16 +60,17 @@ class Target:
     throttled: Callable[[], str] = lambda: "unknown"
 
 
-def bearer(token: str) -> Sign:
-    """Lets requests in by a token."""
-    return lambda _method, _url, _body: {"Authorization": f"Bearer {token}"}
-
-
 def environment(settings: Settings, entrance: Entrance, metrics: Sequence[str]) -> Target:
     """The environment of these settings; `metrics` are the Prometheus endpoints of its tasks, if known."""
     name = f"stream {settings.stream_name}" if entrance.url is None else entrance.url
     told = "not limited: its tasks are not ours"
-    return Target(name, told, entrance, Tasks(lambda: metrics), lambda: wiring.edges(settings))
+    return Target(name, told, entrance, Tasks(lambda: metrics), lambda: wiring.edges(settings), cpu=_own_cpu)
+
+
+def _own_cpu() -> Mapping[str, float]:
+    """What the generator itself used: one that is full measures its own lateness."""
+    own = os.times()
+    return {"load generator": own.user + own.system}
 
 
 @contextmanager
@@ -106,8 +108,7 @@ def local(
         parts: dict[str, list[int | None]] = {**parts_of(session, task), "API": [api_pid]}
 
         def cpu() -> Mapping[str, float]:
-            own = os.times()
-            return {"load generator": own.user + own.system, **cpu_seconds(parts, kind)}
+            return {**_own_cpu(), **cpu_seconds(parts, kind)}
 
         yield Target(
             name=f"a stack of this machine, {SHARDS} shards, one worker task",

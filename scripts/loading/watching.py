@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from scripts.loading.proof import Counters, counters
+from worker.batch import Source
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import Unavailable
 from worker.local.edges import Edges
 from worker.local.watching import scrape
-from worker.ports import Source
 
 _EVERY_SECONDS = 1.0
 COUNTED = ("projection_retries_total", "waits_total", "states_rebuilt_total", "sweeps_total")
@@ -61,9 +61,10 @@ class Tasks:
         }
 
     def counted(self) -> dict[str, float]:
-        """The counters of COUNTED, over all tasks."""
-        totals = dict.fromkeys(COUNTED, 0.0)
-        for url in self._urls():
+        """The counters of COUNTED, over all tasks; nothing where no task is known, which is not zero."""
+        urls = self._urls()
+        totals = dict.fromkeys(COUNTED if urls else (), 0.0)
+        for url in urls:
             for sample in scrape(url):
                 name = sample.name.removeprefix("edu_")
                 if name in totals:

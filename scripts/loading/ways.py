@@ -1,7 +1,6 @@
 """The two ways in: the stream, by the product's own producer, and HTTP, as a learning platform posts."""
 
 import threading
-from collections.abc import Callable, Mapping
 
 import msgspec
 import urllib3
@@ -9,6 +8,7 @@ import urllib3
 from scripts.frame.script import Refused
 from scripts.loading.plan import Plan
 from scripts.loading.sending import Way
+from scripts.loading.signing import Sign
 from worker.domain.errors import StreamUnavailable
 from worker.ports import Producer
 
@@ -17,9 +17,6 @@ MOST_POSTED = 500
 _LINGER_SECONDS = 0.05
 _POST_SECONDS = 30.0
 _TRY_AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
-
-Sign = Callable[[str, str, bytes], Mapping[str, str]]
-"""The headers that let a request in: of method, URL and body."""
 
 
 def by_stream(plan: Plan, producer: Producer) -> Way:
@@ -53,7 +50,7 @@ def by_http(plan: Plan, url: str, sign: Sign, *, batch: int, connections: int) -
         if taken != last - first:
             raise Refused(
                 f"{target} answered {answer.status} and took {taken or 0} of {last - first} events; "
-                "the token must be a producer's of this environment, and of its source `default`"
+                "who sends must be a producer of this environment, and of its source `default`"
             )
 
     return Way("HTTP", put, connections, min(batch, MOST_POSTED), _LINGER_SECONDS)

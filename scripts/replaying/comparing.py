@@ -8,8 +8,8 @@ from scripts.frame.script import Run
 from scripts.jobs.differing import tell
 from scripts.replaying.course import Course, seconds
 from worker import wiring, wiring_jobs
+from worker.batch import Batch
 from worker.domain.poison import PoisonLimit, PoisonWindow
-from worker.ports import Batch
 from worker.settings import Settings
 from worker.stream.decoding import batches
 from worker.stream.difference import Difference

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from scripts.frame.script import Run
 from scripts.replaying.course import Course, seconds
 from worker import wiring_jobs
+from worker.batch import Source
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Progress, Source
+from worker.ports import Progress
 from worker.settings import Settings
 from worker.stream.checkpointing import Nowhere
 from worker.stream.pipeline import Pipeline, World

@@ -11,7 +11,7 @@ from uuid import UUID
 from scripts.frame.healing import heal_deletions
 from scripts.frame.patience import patiently
 from scripts.frame.script import Run
-from worker.ports import StateKey
+from worker.batch import StateKey
 from worker.stream.deleting import behind
 from worker.upkeep import Expired
 from worker.wiring_jobs import Office

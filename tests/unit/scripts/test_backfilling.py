@@ -1,8 +1,10 @@
 """The parts of a backfill over twins: what is a row, where it goes, and that a run may end anywhere."""
 
+import gzip
 import io
 import itertools
 import json
+import multiprocessing
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import zstandard
 from rich.console import Console
 
+from scripts.backfilling.dealing import Looked, Terms, Word, deal, deal_apart
 from scripts.backfilling.inputs import Input, Reading, find, inspect, lane_of
 from scripts.backfilling.lanes import Lane, Stopped, pause_of
 from scripts.backfilling.looking import Looking
@@ -19,7 +22,7 @@ from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Edge, Rejected, decode
 from scripts.backfilling.ways import File, OverStream, Straight, at_end
-from scripts.backfilling.windows import pieces, place_of, windows
+from scripts.backfilling.windows import Piece, pieces, place_of, windows
 from scripts.frame.report import Report
 from scripts.frame.script import Refused, Run, WrongArguments
 from scripts.frame.showing import Show
@@ -28,9 +31,11 @@ from scripts.jobs.tally import Tally
 from tests.conftest import IDENTITY, NOW, minutes, score_event
 from tests.doubles import DECODER, Time
 from worker.adapters.memory import MemoryLedger, MemoryProducer, MemoryProjection, MemoryRegisters
+from worker.batch import Batch, StateKey
 from worker.domain.accounting import Outcome
 from worker.domain.errors import Fatal, PoisonFlood, StreamUnavailable
-from worker.ports import Batch, Committed, StateKey
+from worker.domain.position import ORIGIN, Position
+from worker.ports import Committed
 from worker.settings import load
 from worker.stream.decoding import Limits
 from worker.stream.difference import Difference
@@ -138,11 +143,12 @@ def test_a_finished_file_is_done_and_taken_again_nothing_moves(scene: Scene, tmp
 
 
 def test_in_a_window_the_rows_of_a_state_stand_together_and_no_place_is_cut() -> None:
-    rows = [row for row in rows_of(500) if isinstance(row, Accepted)]
+    rows = rows_of(500)
     found = list(windows(rows, 120))
     assert [window.before for window in found] == [0, 120, 240, 360, 480]
-    for before, some in ((window.before, list(window.rows)) for window in windows(rows, 120)):
-        assert all(before < row.line <= before + 120 for row in some)
+    for before, whole in ((window.before, list(window.rows)) for window in windows(rows, 120)):
+        assert all(before < row.line <= before + 120 for row in whole)
+        some = [row for row in whole if isinstance(row, Accepted)]
         cut = list(pieces(before, [(place_of(row.event), row) for row in some], 10))
         taken = [delivered for piece in cut for delivered in piece.events]
         assert sorted(before + one.number for one in taken) == [row.line for row in some]
@@ -397,3 +403,55 @@ def test_a_dry_run_tells_the_difference_and_moves_nothing(scene: Scene, tmp_path
     assert report.figures["attempts that would be new"] != 0
     assert not file.entry.done
     assert scene.ledger.progress() == {}
+
+
+def dealt(words: Iterator[Word]) -> tuple[int, list[Rejected], list[tuple[int, Piece]]]:
+    """How many rows are events, those that are none, and the transactions."""
+    accepted, rejected, cut = 0, list[Rejected](), list[tuple[int, Piece]]()
+    for word in words:
+        if isinstance(word, Looked):
+            accepted += word.accepted
+            rejected += word.rejected
+        else:
+            cut.append((word.lane, Piece(word.high, word.events)))
+    return accepted, rejected, cut
+
+
+def test_a_process_of_its_own_deals_the_rows_of_a_file_alike(tmp_path: Path) -> None:
+    rows = [ROW.replace("ada", f"pupil-{n % 40}").replace("quiz-1", f"quiz-{n // 40}") for n in range(500)]
+    rows[77] = rows[77].replace(",5,", ",secret,")
+    path = written(tmp_path / "a.csv", HEADER, *rows)
+    terms = Terms([ORIGIN, Position(120, 1 << 29)], 30, 120)
+    here = dealt(deal(decode(path, "", EDGE), terms))
+    assert here == dealt(deal_apart(path, "", EDGE, lambda: False, terms))
+    accepted, rejected, cut = here
+    assert (accepted, rejected) == (499, [Rejected(79, "invalid_field", "score")])
+    assert {lane for lane, _ in cut} == {0, 1}
+    assert all(piece.high > terms.begun[lane] for lane, piece in cut)
+
+
+def test_what_is_wrong_with_a_file_is_told_by_the_process_that_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress("\n".join([HEADER, *[ROW] * 50_000]).encode())[:-20])
+    with pytest.raises(EOFError):
+        dealt(deal_apart(path, "", EDGE, lambda: False, Terms([ORIGIN], 2_000, 65_536)))
+
+
+def test_a_reader_that_is_killed_is_an_error_and_no_end(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", HEADER, *[ROW] * 20_000)
+    words = deal_apart(path, "", EDGE, lambda: False, Terms([ORIGIN], 100, 200))
+    assert isinstance(next(words), Looked)
+    for child in multiprocessing.active_children():
+        child.kill()
+    with pytest.raises(OSError, match="has been ended"):
+        dealt(words)
+
+
+def test_a_reader_ends_when_somebody_asks(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", HEADER, *[ROW] * 20_000)
+    stopping = Stopping()
+    words = deal_apart(path, "", EDGE, lambda: stopping.asked, Terms([ORIGIN], 100, 200))
+    assert isinstance(next(words), Looked)
+    stopping.ask()
+    assert list(words) == []
+    assert not multiprocessing.active_children()

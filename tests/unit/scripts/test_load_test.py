@@ -66,6 +66,7 @@ def test_a_good_run_is_told_as_json_as_a_page_and_as_a_picture(
     assert all(tried.verdicts.values())
     assert len(tried.verdicts) == 7
     assert tried.report["trials"][0]["sent"] == tried.report["figures"]["events sent"] == 510
+    assert "projection retries" not in tried.report["figures"], "no task of this system is known"
     page = tried.report_file.with_suffix(".html").read_text()
     assert page.count("<svg") == 6
     assert "http-equiv" not in page
@@ -140,6 +141,8 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
         (["--batch", "501"], "takes 1 to 500"),
         (["--http", "https://api.example.org"], "LOAD_TEST_TOKEN"),
         (["--minutes", "0"], "--minutes 0"),
+        (["--sigv4"], "--sigv4 signs what --http URL posts"),
+        (["--local", "--http", "--sigv4"], "--sigv4 signs what --http URL posts"),
     ],
 )
 def test_wrong_arguments_are_told_in_a_sentence(
@@ -157,7 +160,7 @@ def test_without_numpy_the_answer_is_what_to_install(tmp_path: Path, monkeypatch
 
     def refusing(name: str, *rest: Any, **more: Any) -> Any:
         if name == "scripts.loading":
-            raise ImportError("No module named 'numpy'", name="numpy")
+            raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
         return plain(name, *rest, **more)
 
     tried = Tried(tmp_path, monkeypatch)

@@ -1,0 +1,138 @@
+"""Rows to lanes: window by window, each attempt to the lane that its student belongs to, in transactions.
+
+To read a long file costs as much as to write it, so that is done by a process of its own; a lane has an
+interpreter nearly for itself then. What it is sent are bytes that take a microsecond an event to read.
+"""
+
+import gc
+import multiprocessing
+import pickle
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from scripts.backfilling.inputs import lane_of
+from scripts.backfilling.rows import Accepted, Edge, Rejected, decode
+from scripts.backfilling.windows import in_turn, pieces, place_of, windows
+from worker.batch import Delivered
+from worker.domain.position import Position
+
+YOUNG_OBJECTS = 500_000
+"""Tuples are made by the million and no cycles: to look for them would be a quarter of all the work."""
+
+_LOOK_SECONDS = 0.2
+
+
+class Looked(msgspec.Struct, tag=True):
+    """A window was read: rows that are no events, how many are, how many of these were done before."""
+
+    rejected: list[Rejected]
+    accepted: int
+    passed: int
+
+
+class Dealt(msgspec.Struct, tag=True):
+    """One transaction of a lane, by its number, and up to where it goes."""
+
+    lane: int
+    high: Position
+    events: list[Delivered]
+
+
+Word: TypeAlias = Looked | Dealt
+
+
+class Terms(NamedTuple):
+    """Up to where each lane is, how many events a transaction takes, how many lines a window has."""
+
+    begun: Sequence[Position]
+    size: int
+    window: int
+
+
+Dealing: TypeAlias = Callable[[Terms], Iterator[Word]]
+
+
+def deal(rows: Iterable[Accepted | Rejected], terms: Terms) -> Iterator[Word]:
+    """The transactions of a file's rows: of each window what was read, then those of all lanes in turn."""
+    begun = terms.begun
+    for before, some in windows(rows, terms.window):
+        parts: list[list[tuple[int, Accepted]]] = [[] for _ in begun]
+        rejected: list[Rejected] = []
+        accepted = passed = 0
+        for row in some:
+            if isinstance(row, Rejected):
+                rejected.append(row)
+                continue
+            accepted += 1
+            at, place = lane_of(row.event.student_key, len(begun)), place_of(row.event)
+            if (before, place) <= begun[at][:2]:
+                passed += 1
+            else:
+                parts[at].append((place, row))
+        yield Looked(rejected, accepted, passed)
+        for lane, piece in in_turn([pieces(before, part, terms.size) for part in parts]):
+            yield Dealt(lane, *piece)
+
+
+def deal_apart(
+    path: Path, columns: str, edge: Edge, asked: Callable[[], bool], terms: Terms
+) -> Iterator[Word]:
+    """What `deal` gives of the rows of a file, which a process of its own reads.
+
+    It ends early when somebody has `asked` it to, and its process ends with it.
+
+    Raises:
+        OSError: the file cannot be read, or its reader was killed.
+        EOFError: the compressed file ends too early.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_read, args=(sender, path, columns, edge, terms), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        while not asked():
+            if not receiver.poll(_LOOK_SECONDS):
+                continue
+            try:
+                word = receiver.recv_bytes()
+            except EOFError:
+                raise OSError(f"the process that was reading {path} has been ended") from None
+            if word.startswith(_FAILED):
+                raise pickle.loads(word[1:])  # noqa: S301 - a process of our own has written it
+            if word == _END:
+                return
+            yield _decoder.decode(word)
+    finally:
+        process.kill()  # it changes nothing
+        process.join()
+        receiver.close()
+
+
+_FAILED, _END = b"\xc1", b""
+"""Neither begins a message: the one is no MessagePack at all."""
+
+_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
+_decoder = msgspec.msgpack.Decoder(Word)
+
+
+def _read(sender: Connection, path: Path, columns: str, edge: Edge, terms: Terms) -> None:
+    """What the process does; where the pipe breaks nobody listens any more. Ctrl-C is for the first one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(YOUNG_OBJECTS, 50, 50)
+    with suppress(BrokenPipeError):
+        try:
+            for word in deal(decode(path, columns, edge), terms):
+                sender.send_bytes(_encoder.encode(word))
+        except (OSError, EOFError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            sender.send_bytes(_FAILED + pickle.dumps(error))
+        else:
+            sender.send_bytes(_END)

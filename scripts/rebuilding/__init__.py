@@ -1,0 +1,1 @@
+"""How Redis is made equal to the ledger, page by page."""
