@@ -1,4 +1,5 @@
-# One image for every process: worker, api, jobs and operators' tools differ by their command.
+# One image for every process: worker, api, jobs and operators' tools differ by their command. The target `load` is
+# the same and what the load test draws with, so that nobody else pulls that.
 #
 # BASE_IMAGE is any Debian 12. Its own Python is used, so that a machine without a registry builds the same image
 # on a base that it made itself (`make image`).
@@ -13,7 +14,8 @@ RUN mkdir -p /usr/share/man/man1 \
 # what the KCL daemon loads and no more: a quarter of a whole runtime. Debian keeps apart whom it trusts.
 RUN jlink --strip-java-debug-attributes --no-man-pages --no-header-files --compress=2 --output /opt/java \
         --add-modules java.base,java.desktop,java.instrument,java.logging,java.management,java.naming,java.security.jgss,java.sql,java.xml,jdk.crypto.ec,jdk.unsupported \
-    && cp --dereference --remove-destination /etc/ssl/certs/java/cacerts /opt/java/lib/security/cacerts
+    && cp --dereference --remove-destination /etc/ssl/certs/java/cacerts /opt/java/lib/security/cacerts \
+    && /opt/java/bin/java -Xshare:dump
 
 FROM ${BASE_IMAGE} AS runtime
 # ca-certificates: whom Python trusts on its way to Redis
@@ -23,13 +25,15 @@ RUN apt-get update \
     && echo 'worker:x:1000:1000::/tmp:/usr/sbin/nologin' >> /etc/passwd \
     && echo 'worker:x:1000:' >> /etc/group
 
-FROM runtime AS packages
+FROM runtime AS tools
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends binutils python3-venv \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
     && python3 -m venv /opt/pip \
     && python3 -m venv --without-pip /opt/venv
 WORKDIR /source
+
+FROM tools AS packages
 COPY setup.cfg constraints.txt jars.sha256 ./
 # amazon_kclpy fetches the jars of the KCL daemon while it is installed: here, once, and never when a task starts.
 # Each must be one that we know, and none may be missing. The secret `authorities` names whom to trust where a
@@ -53,7 +57,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=authoritie
     if [ -e /run/secrets/authorities ]; then export PIP_CERT=/run/secrets/authorities; fi \
     && /opt/pip/bin/pip --python /opt/venv/bin/python install --disable-pip-version-check --no-deps .
 
-FROM runtime
+FROM runtime AS worker
 COPY --from=java /opt/java /opt/java
 # whom Aurora's certificates are signed by; for a region that the file lacks, the URL of AWS' own
 ARG RDS_AUTHORITIES=deploy/rds-authorities.pem
@@ -65,6 +69,9 @@ ENV PATH=/opt/venv/bin:/opt/java/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /app
+# a quarter of a start on half a core is Java reading its classes: here once, and never when a task starts
+ENV JAVA_ARCHIVE=/opt/java/lib/daemon.jsa
+RUN python -m worker archive "$JAVA_ARCHIVE"
 # an empty volume takes its owner from here; without it a task without rights could not write to /tmp
 VOLUME ["/tmp"]
 USER 1000:1000
@@ -79,3 +86,24 @@ LABEL org.opencontainers.image.title="edu-analytics-worker" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+
+FROM tools AS plots
+COPY setup.cfg constraints.txt ./
+COPY --from=worker /opt/venv /opt/venv
+# what the environment lacks, beside it: the rest is in the image that this goes upon. What a wheel has bundled
+# (`*.libs`) was moved about in its pages already and does not load any more when it is stripped.
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=authorities \
+    if [ -e /run/secrets/authorities ]; then export PIP_CERT=/run/secrets/authorities; fi \
+    && python3 -c "import configparser as c; f = c.ConfigParser(); f.read('setup.cfg'); print(f['options.extras_require']['plots'])" \
+        > plots.txt \
+    && /opt/pip/bin/pip --python /opt/venv/bin/python install --disable-pip-version-check --prefix /opt/plots \
+        --constraint constraints.txt --requirement plots.txt \
+    && find /opt/plots -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} + \
+    && find /opt/plots -type d -name tests -prune -exec rm -r {} + \
+    && rm -r /opt/plots/bin /opt/plots/share
+
+FROM worker AS load
+COPY --from=plots /opt/plots /opt/venv
+
+# what is built where no target is named
+FROM worker

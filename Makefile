@@ -77,7 +77,7 @@ $(BUILDERS) &:
 	else echo "no root and no $@: the image is not built, its tests are skipped"; fi
 
 .PHONY: image
-image: $(VENV)/.dev $(BUILDERS) ## the container image and its size, without a Docker engine; needs root
+image: $(VENV)/.dev $(BUILDERS) ## both container images and their sizes, without a Docker engine; needs root
 	@if [ "$$(id -u)" = 0 ] || [ "$(MAKECMDGOALS)" = image ]; then $(BIN)/python -m deploy.image; fi
 
 # three of them on two cores: what drives whole systems mostly waits

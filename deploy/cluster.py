@@ -20,6 +20,7 @@ from constructs import Construct
 from deploy.acknowledging import acknowledge
 from deploy.config import EnvConfig, TaskSize
 from deploy.files import MOUNT, Files
+from deploy.image import LOAD
 from deploy.ledger import Ledger
 from deploy.network import SERVICE_PORT, Network
 from deploy.projection import Projection
@@ -97,7 +98,9 @@ class Cluster(Construct):
             vpc=network.vpc,
             container_insights_v2=ecs.ContainerInsights.ENABLED,
         )
-        self._image = self._container_image()
+        self._image = self._container_image("Image")
+        # what a service pulls at each start holds no plots
+        self._load_image = self._container_image("LoadImage", LOAD)
 
     def task(
         self,
@@ -112,6 +115,7 @@ class Cluster(Construct):
         reads: Sequence[secretsmanager.ISecret],
         seals: bool = False,
         opens: bool = False,
+        draws: bool = False,
     ) -> ecs.FargateTaskDefinition:
         """A task definition with roles of its own.
 
@@ -126,6 +130,7 @@ class Cluster(Construct):
             reads: the secrets that it reads, at each connect.
             seals: it writes dead letters, each under a data key of ours.
             opens: it reads them.
+            draws: it draws plots, with what only the image of the load test holds.
         """
         definition = ecs.FargateTaskDefinition(
             scope,
@@ -146,6 +151,7 @@ class Cluster(Construct):
         main = self._container(
             definition,
             name,
+            image=self._load_image if draws else self._image,
             command=command,
             environment=environment,
             stop=stop,
@@ -157,6 +163,7 @@ class Cluster(Construct):
             first = self._container(
                 definition,
                 MIGRATE,
+                image=self._image,
                 command=["python", "-m", "worker", "migrate"],
                 environment={},
                 stop=stop,
@@ -221,6 +228,7 @@ class Cluster(Construct):
         definition: ecs.FargateTaskDefinition,
         name: str,
         *,
+        image: ecs.ContainerImage,
         command: Sequence[str],
         environment: Mapping[str, str],
         stop: Duration,
@@ -232,7 +240,7 @@ class Cluster(Construct):
         container = definition.add_container(
             name,
             container_name=name,
-            image=self._image,
+            image=image,
             command=list(command),
             cpu=cpu,
             essential=essential,
@@ -305,15 +313,16 @@ class Cluster(Construct):
             ),
         )
 
-    def _container_image(self) -> ecs.ContainerImage:
+    def _container_image(self, construct_id: str, target: str | None = None) -> ecs.ContainerImage:
         if self._config.image is not None:
             name, _, tag = self._config.image.partition(":")
-            repository = ecr.Repository.from_repository_name(self, "Repository", name)
-            return ecs.ContainerImage.from_ecr_repository(repository, tag)
+            repository = ecr.Repository.from_repository_name(self, f"RepositoryOf{construct_id}", name)
+            return ecs.ContainerImage.from_ecr_repository(repository, f"{tag}-{target}" if target else tag)
         asset = ecr_assets.DockerImageAsset(
             self,
-            "Image",
+            construct_id,
             directory=str(_SOURCE),
+            target=target,
             # what else is in it says .dockerignore
             ignore_mode=IgnoreMode.DOCKER,
             platform=ecr_assets.Platform.LINUX_ARM64

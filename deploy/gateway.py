@@ -2,17 +2,16 @@
 
 Producers sign with SigV4 and the gateway passes their ARN on beside its own secret; people bring a token of
 the user pool, which the service checks again. No log here holds a query string, a body or an id: paths are
-logged as templates, and the web ACL redacts what it could quote.
+logged as templates.
 """
 
 import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aws_cdk import ArnFormat, Size, Stack
+from aws_cdk import Size
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
-from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from deploy.acknowledging import acknowledge
@@ -20,6 +19,7 @@ from deploy.api import CALLER_HEADER, SECRET_HEADER, STAGE, Api
 from deploy.config import EnvConfig
 from deploy.network import Network
 from deploy.people import People
+from deploy.protection import protect
 from deploy.secrets import Secrets
 from deploy.security import Security
 
@@ -44,8 +44,6 @@ ACCESS_LOG = {
     "webAcl": "$context.waf.status",
 }
 """A line of the access log: enough to follow a request, nothing about whom it was for."""
-
-_RATE_PER_ADDRESS = 60_000
 
 
 class Read(NamedTuple):
@@ -139,7 +137,7 @@ class Gateway(Construct):
         self._read_routes(people)
         if config.serve_page:
             self._page_routes()
-        self.web_acl = self._protect(security)
+        self.web_acl = protect(self, self.api.deployment_stage, security, config.suffix)
 
     def _vpc_link(self, network: Network) -> apigatewayv2.VpcLink:
         return apigatewayv2.VpcLink(
@@ -283,107 +281,6 @@ class Gateway(Construct):
             )
         acknowledge(method, dict(acknowledged))
 
-    def _protect(self, security: Security) -> wafv2.CfnWebACL:
-        acl = wafv2.CfnWebACL(
-            self,
-            "WebAcl",
-            scope="REGIONAL",
-            default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
-            visibility_config=_visibility("all"),
-            rules=[
-                _managed(
-                    "AWSManagedRulesCommonRuleSet",
-                    1,
-                    # a batch of 500 events is larger than its 8 KiB and no attack
-                    counted=("SizeRestrictions_BODY",),
-                ),
-                _managed("AWSManagedRulesKnownBadInputsRuleSet", 2),
-                _managed("AWSManagedRulesAmazonIpReputationList", 3),
-                wafv2.CfnWebACL.RuleProperty(
-                    name="RatePerAddress",
-                    priority=4,
-                    action=wafv2.CfnWebACL.RuleActionProperty(block={}),
-                    statement=wafv2.CfnWebACL.StatementProperty(
-                        # in five minutes; a whole school asks every half minute from behind one address
-                        rate_based_statement=wafv2.CfnWebACL.RateBasedStatementProperty(
-                            aggregate_key_type="IP", limit=_RATE_PER_ADDRESS
-                        )
-                    ),
-                    visibility_config=_visibility("RatePerAddress"),
-                ),
-            ],
-        )
-        wafv2.CfnWebACLAssociation(
-            self,
-            "WebAclOfStage",
-            resource_arn=self.api.deployment_stage.stage_arn,
-            web_acl_arn=acl.attr_arn,
-        )
-        name = f"aws-waf-logs-edu-analytics-{self._config.suffix}"
-        group = security.log_group(self, "WebAclLogs", name)
-        logging = wafv2.CfnLoggingConfiguration(
-            self,
-            "WebAclLogging",
-            resource_arn=acl.attr_arn,
-            log_destination_configs=[
-                # without the `:*` that the group's own ARN ends with
-                Stack.of(self).format_arn(
-                    service="logs",
-                    resource="log-group",
-                    resource_name=name,
-                    arn_format=ArnFormat.COLON_RESOURCE_NAME,
-                )
-            ],
-            redacted_fields=[
-                wafv2.CfnLoggingConfiguration.FieldToMatchProperty(query_string={}),
-                wafv2.CfnLoggingConfiguration.FieldToMatchProperty(single_header={"Name": "authorization"}),
-                wafv2.CfnLoggingConfiguration.FieldToMatchProperty(single_header={"Name": "x-purpose"}),
-            ],
-            logging_filter={
-                "DefaultBehavior": "DROP",
-                "Filters": [
-                    {
-                        "Behavior": "KEEP",
-                        "Requirement": "MEETS_ANY",
-                        "Conditions": [{"ActionCondition": {"Action": "BLOCK"}}],
-                    }
-                ],
-            },
-        )
-        logging.node.add_dependency(group)
-        return acl
-
 
 def _reference(api: apigateway.RestApi, model: apigateway.Model) -> str:
     return f"https://apigateway.amazonaws.com/restapis/{api.rest_api_id}/models/{model.model_id}"
-
-
-def _visibility(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
-    return wafv2.CfnWebACL.VisibilityConfigProperty(
-        cloud_watch_metrics_enabled=True,
-        metric_name=name,
-        # samples quote requests, query strings included
-        sampled_requests_enabled=False,
-    )
-
-
-def _managed(name: str, priority: int, counted: tuple[str, ...] = ()) -> wafv2.CfnWebACL.RuleProperty:
-    return wafv2.CfnWebACL.RuleProperty(
-        name=name,
-        priority=priority,
-        override_action=wafv2.CfnWebACL.OverrideActionProperty(none={}),
-        statement=wafv2.CfnWebACL.StatementProperty(
-            managed_rule_group_statement=wafv2.CfnWebACL.ManagedRuleGroupStatementProperty(
-                vendor_name="AWS",
-                name=name,
-                rule_action_overrides=[
-                    wafv2.CfnWebACL.RuleActionOverrideProperty(
-                        name=rule, action_to_use=wafv2.CfnWebACL.RuleActionProperty(count={})
-                    )
-                    for rule in counted
-                ]
-                or None,
-            )
-        ),
-        visibility_config=_visibility(name),
-    )

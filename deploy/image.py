@@ -2,7 +2,8 @@
 
 The same Dockerfile as everywhere, so that a machine without a registry can prove it. The base is a minimal
 Debian of mmdebstrap's, which stands for `debian:bookworm-slim`; buildah builds in a chroot and keeps layers
-as plain folders, because that needs nothing of the kernel. Everything lies in one folder of its own.
+as plain folders, because that needs nothing of the kernel. Everything lies in one folder of its own. The load
+test's image is built upon the finished one of all others, so that it takes seconds more.
 """
 
 import argparse
@@ -23,9 +24,15 @@ STATE = SOURCE / ".local" / "image"
 PACKAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "runc": "runc"}
 """The programs that build and run the image, and the packages of Debian that bring them."""
 
-LARGEST_MIB = 350
+LOAD = "load"
+"""The Dockerfile's target with what the load test draws with; its tag is the other's, and this."""
+
+LARGEST_MIB = 400
 """A task pulls the image at each start. This is what it holds plus a tenth; a development tool or the local
 stack that got in by mistake is larger than the tenth."""
+
+LARGEST_LOAD_MIB = 530
+"""The same of the load test's, which one task pulls by hand now and then."""
 
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _UNWANTED = ("doc", "info", "locale", "man")
@@ -56,8 +63,8 @@ class Image:
         return sum(path.stat().st_size for path in files) / 2**20
 
 
-def build(state: Path = STATE) -> Image:
-    """Build the image, unless this very one is there.
+def build(state: Path = STATE, *, load: bool = False) -> Image:
+    """Build the image, or the load test's, unless this very one is there.
 
     Raises:
         CalledProcessError: a step failed; what it said is on stderr.
@@ -65,8 +72,14 @@ def build(state: Path = STATE) -> Image:
     state = state.resolve()
     with _alone(state):
         name = f"localhost/edu-analytics:{_fingerprint()}"
-        if not _buildah(state, "images", "--quiet", "--filter", f"reference={name}"):
+        if not _is_there(state, name):
             _make(state, name)
+        if load:
+            # upon the very one that is there: buildah would else build each stage below it again
+            upon = f"--build-context=worker=container-image://{name}"
+            name = f"{name}-{LOAD}"
+            if not _is_there(state, name):
+                _dockerfile(state, name, f"--target={LOAD}", upon)
         described = json.loads(_buildah(state, "inspect", "--type=image", name))
         container = _container(state, name)
         # layers are plain folders: nothing is mounted, and nothing need be unmounted
@@ -77,6 +90,10 @@ def _container(state: Path, name: str) -> str:
     known = json.loads(_buildah(state, "containers", "--json") or "[]") or []
     names = [entry["containername"] for entry in known if entry["imagename"] == name]
     return names[0] if names else _buildah(state, "from", "--pull=never", name)
+
+
+def _is_there(state: Path, name: str) -> bool:
+    return bool(_buildah(state, "images", "--quiet", "--filter", f"reference={name}"))
 
 
 def _make(state: Path, name: str) -> None:
@@ -90,6 +107,10 @@ def _make(state: Path, name: str) -> None:
     container = _buildah(state, "from", "scratch")
     _buildah(state, "add", container, str(base), "/")
     _buildah(state, "commit", "--quiet", "--rm", container, "localhost/base")
+    _dockerfile(state, name)
+
+
+def _dockerfile(state: Path, name: str, *chosen: str) -> None:
     secrets = [f"--secret=id=authorities,src={_AUTHORITIES}"] if _AUTHORITIES.exists() else []
     _buildah(
         state,
@@ -102,6 +123,7 @@ def _make(state: Path, name: str) -> None:
         "--pull=never",
         *secrets,
         "--build-arg=BASE_IMAGE=localhost/base",
+        *chosen,
         f"--tag={name}",
         str(SOURCE),
     )
@@ -145,11 +167,14 @@ def _run(*command: str, scratch: Path | None = None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build, and say how large it is; exit code 1 when it is too large."""
+    """Build both, and say how large they are; exit code 1 when one is too large."""
     argparse.ArgumentParser(prog="python -m deploy.image", description=__doc__).parse_args(arguments)
-    image = build()
-    print(f"{image.name}: {image.mib:.0f} MiB of at most {LARGEST_MIB}, in {image.root}")  # noqa: T201
-    return 0 if image.mib <= LARGEST_MIB else 1
+    small = True
+    for load, most in ((False, LARGEST_MIB), (True, LARGEST_LOAD_MIB)):
+        image = build(load=load)
+        print(f"{image.name}: {image.mib:.0f} MiB of at most {most}, in {image.root}")  # noqa: T201
+        small &= image.mib <= most
+    return 0 if small else 1
 
 
 if __name__ == "__main__":

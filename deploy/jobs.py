@@ -31,6 +31,8 @@ class Job:
         looks: it asks how stream and KCL tables are.
         replays: it reads the stream's past.
         follows: it reads where the workers are in which stream.
+        draws: it draws plots, with what only the image of the load test holds.
+        size: what it needs, where that is not a worker's size.
     """
 
     command: tuple[str, ...]
@@ -42,11 +44,17 @@ class Job:
     looks: bool = False
     replays: bool = False
     follows: bool = False
+    draws: bool = False
+    size: TaskSize | None = None
 
 
-def _script(name: str, **needs: bool) -> Job:
-    return Job(command=("python", "-m", f"scripts.{name}"), **needs)
+def _script(name: str, *, size: TaskSize | None = None, **needs: bool) -> Job:
+    return Job(command=("python", "-m", f"scripts.{name}"), size=size, **needs)
 
+
+GENERATOR = TaskSize(cpu=1024, memory=2048)
+"""The most that one interpreter uses: a generator that waited for its share of a processor would tell its own
+lateness as the system's. What it takes of a core at the promised rate says docs/load-test/report.json."""
 
 JOBS: Mapping[str, Job] = {
     "migrate": Job(command=("python", "-m", "worker", "migrate")),
@@ -64,6 +72,10 @@ JOBS: Mapping[str, Job] = {
     "export": _script("export", projection=True, identity=True),
     "epoch": _script("epoch", projection=True, follows=True),
     "rekey": _script("rekey", projection=True, identity=True),
+    # puts as a producer does, looks where readers look, proves by the ledger
+    "load-test": _script(
+        "load_test", projection=True, identity=True, produces=True, draws=True, size=GENERATOR
+    ),
 }
 """All jobs by name. tests/e2e/hosting.py holds how each is run to compare its calls with its role."""
 
@@ -80,7 +92,7 @@ class Jobs(Construct):
             task = cluster.task(
                 Construct(self, name.capitalize()),
                 name,
-                size=TaskSize(cpu=config.worker.cpu, memory=config.worker.memory),
+                size=job.size or config.worker,
                 command=job.command,
                 # reports and manifests outlive the task, so that the next one goes on from them
                 environment={"STATE_DIR": f"{MOUNT}/jobs"},
@@ -95,6 +107,7 @@ class Jobs(Construct):
                 ],
                 seals=job.seals,
                 opens=job.opens,
+                draws=job.draws,
             )
             if isinstance(task.task_role, iam.Role):
                 if job.produces:

@@ -1,11 +1,8 @@
-"""What an operator is woken by, and what they look at then.
+"""What an operator is woken by; what they look at then is the dashboard.
 
 Each alarm's description names the heading of the runbook that says what to do. Missing data is bad news where
 only a living fleet reports: a dead one reports nothing.
 """
-
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -15,37 +12,19 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from deploy.api import Api
-from deploy.cluster import Stores
 from deploy.config import EnvConfig
-from deploy.gateway import Gateway
+from deploy.dashboard import dashboard
 from deploy.nightly import RETENTION
 from deploy.product import counted, done, worst
-from deploy.rotation import Rotation
 from deploy.security import Security
-from deploy.worker import Worker, iterator_age
+from deploy.watched import Watched
+from deploy.worker import iterator_age
 
 _MINUTE = Duration.minutes(1)
 _MORE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
-_WIDTH, _IN_A_ROW = 8, 3
 # from the end of one night's run to that of the next, which may take four hours longer
 _NIGHT_AND_MORE = 28
 _LESS = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
-
-
-Graph: TypeAlias = tuple[str, list[cloudwatch.IMetric]]
-"""A title and what is drawn under it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watched:
-    """What is watched."""
-
-    stores: Stores
-    worker: Worker
-    api: Api
-    gateway: Gateway
-    rotation: Rotation
 
 
 class Monitoring(Construct):
@@ -70,7 +49,7 @@ class Monitoring(Construct):
         self._rotation_alarms()
         self._nightly_alarms()
         self._students_see_stale_scores()
-        self._dashboard()
+        dashboard(self, config, watched, list(self.alarms.values()))
 
     def _alarm(
         self,
@@ -339,107 +318,3 @@ class Monitoring(Construct):
                 conditions={"StringEquals": {"aws:SourceAccount": self.topic.stack.account}},
             )
         )
-
-    def _dashboard(self) -> None:
-        dashboard = cloudwatch.Dashboard(
-            self, "Dashboard", dashboard_name=f"edu-analytics-{self._config.suffix}"
-        )
-        dashboard.add_widgets(
-            cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(self.alarms.values()), width=24)
-        )
-        for heading, graphs in (
-            ("Business: what learners and teachers get", self._business()),
-            ("Fleet: how the workers fare", self._fleet()),
-            ("Platform: what AWS sees", self._platform()),
-        ):
-            dashboard.add_widgets(cloudwatch.TextWidget(markdown=f"## {heading}", width=24, height=1))
-            widgets = [
-                cloudwatch.GraphWidget(title=title, left=metrics, width=_WIDTH) for title, metrics in graphs
-            ]
-            for at in range(0, len(widgets), _IN_A_ROW):
-                dashboard.add_widgets(*widgets[at : at + _IN_A_ROW])
-
-    def _business(self) -> list[Graph]:
-        config = self._config
-        return [
-            ("Events taken", counted(config, "api", "EventsAccepted", "EventsRejected")),
-            (
-                "Attempts in the ledger",
-                counted(config, "worker", "EventsApplied", "EventsRevised", "EventsErased"),
-            ),
-            (
-                "From the stream to the scores, s",
-                worst(config, "worker", "ArrivalToProjectedP50", "ArrivalToProjectedP99"),
-            ),
-            ("Looks at somebody else's record", counted(config, "api", "DisclosuresRecorded")),
-            ("Answers of GET /metrics and POST /students, s", worst(config, "api", "ReadP99", "IngestP99")),
-            (
-                "Dead letters",
-                counted(
-                    config,
-                    "worker",
-                    "DeadLettersUnreadable",
-                    "DeadLettersTooLarge",
-                    "DeadLettersWrongEnvelope",
-                    "DeadLettersWrongField",
-                    "DeadLettersRefused",
-                ),
-            ),
-        ]
-
-    def _fleet(self) -> list[Graph]:
-        config = self._config
-        return [
-            (
-                "How late the latest shard is, s and ms",
-                [*worst(config, "worker", "IteratorAge"), iterator_age(config)],
-            ),
-            ("Halted, degraded", worst(config, "worker", "Halted", "Degraded")),
-            ("Shards held", counted(config, "worker", "ShardsHeld")),
-            (
-                "Delivered again",
-                counted(config, "worker", "EventsRedelivered", "EventsDuplicate", "EventsSuperseded"),
-            ),
-            ("Healing of the projection", counted(config, "worker", "StatesRebuilt", "Sweeps")),
-            ("Restarts of the daemon", counted(config, "worker", "DaemonRestarts")),
-        ]
-
-    def _platform(self) -> list[Graph]:
-        watched = self._watched
-        stream, gateway = watched.stores.stream.stream, watched.gateway.api
-        return [
-            (
-                "Requests, by the service",
-                counted(self._config, "api", "Requests2xx", "Requests3xx", "Requests4xx", "Requests5xx"),
-            ),
-            (
-                "Requests and errors, by the gateway",
-                [
-                    gateway.metric_count(statistic="Sum", period=_MINUTE),
-                    gateway.metric_client_error(statistic="Sum", period=_MINUTE),
-                    gateway.metric_server_error(statistic="Sum", period=_MINUTE),
-                ],
-            ),
-            (
-                "Answers of the gateway, ms",
-                [gateway.metric_latency(statistic=p, period=_MINUTE) for p in ("p50", "p99")],
-            ),
-            (
-                "Records in and out",
-                [
-                    stream.metric_incoming_records(statistic="Sum", period=_MINUTE),
-                    stream.metric_get_records(statistic="Sum", period=_MINUTE),
-                ],
-            ),
-            (
-                "Processors, %",
-                [
-                    watched.worker.service.metric_cpu_utilization(label="worker"),
-                    watched.api.service.metric_cpu_utilization(label="api"),
-                ],
-            ),
-            (
-                "Ledger, % of what it may take",
-                [watched.stores.ledger.cluster.metric("ACUUtilization", period=_MINUTE)],
-            ),
-        ]

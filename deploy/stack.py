@@ -15,7 +15,7 @@ from deploy.files import Files
 from deploy.gateway import Gateway
 from deploy.jobs import Jobs
 from deploy.ledger import Ledger
-from deploy.monitoring import Monitoring, Watched
+from deploy.monitoring import Monitoring
 from deploy.network import Network
 from deploy.nightly import Nightly
 from deploy.people import People
@@ -24,6 +24,7 @@ from deploy.rotation import Rotation
 from deploy.secrets import Secrets
 from deploy.security import Security
 from deploy.stream import Stream
+from deploy.watched import Watched
 from deploy.worker import Worker
 
 

@@ -15,12 +15,13 @@ from msgspec.structs import replace
 
 from deploy import local
 from deploy.api import CALLER_HEADER, SECRET_HEADER
-from deploy.config import GIVE_BACK_SECONDS, LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS
+from deploy.image import LOAD, SOURCE
 from deploy.people import ROLES
+from deploy.refusals import GIVE_BACK_SECONDS, LEAVE_SECONDS, SUPERVISOR_MARGIN_SECONDS
 from deploy.rotating import names
 from deploy.security import LETTERS
 from scripts import retention
-from tests.deploy.synthesis import Synthesis, synthesis
+from tests.deploy.synthesis import Synthesis, synthesis, texts
 from worker import cli, product_metrics
 from worker.adapters.aurora import rights
 from worker.adapters.aurora.statements import statements
@@ -168,15 +169,43 @@ def test_the_local_stack_is_made_from_the_template(anywhere: Synthesis) -> None:
 def test_the_image_is_given_all_that_its_dockerfile_takes(anywhere: Synthesis) -> None:
     if anywhere.config.image is not None:
         return
-    (given,) = (path.parent for path in anywhere.template_file.parent.glob("asset.*/Dockerfile"))
-    lines = (given / "Dockerfile").read_text().splitlines()
-    default = dict(line.removeprefix("ARG ").split("=", 1) for line in lines if re.match(r"ARG \w+=", line))
-    steps = [line.split()[1:-1] for line in lines if re.match(r"(COPY|ADD) (?!--from)", line)]
-    taken = [string.Template(word).substitute(default) for step in steps for word in step if word[0] != "-"]
-    assert len(taken) >= 8
-    assert [name for name in taken if not (given / name).exists()] == []
-    # neither state nor tests: a change there would be a new image
-    assert {path.name for path in given.iterdir()}.isdisjoint({".local", ".git", "tests"})
+    folders = [path.parent for path in anywhere.template_file.parent.glob("asset.*/Dockerfile")]
+    assert len(folders) == len(_images(anywhere))
+    for given in folders:
+        lines = (given / "Dockerfile").read_text().splitlines()
+        default = dict(
+            line.removeprefix("ARG ").split("=", 1) for line in lines if re.match(r"ARG \w+=", line)
+        )
+        steps = [line.split()[1:-1] for line in lines if re.match(r"(COPY|ADD) (?!--from)", line)]
+        taken = [
+            string.Template(word).substitute(default) for step in steps for word in step if word[0] != "-"
+        ]
+        assert len(taken) >= 8
+        assert [name for name in taken if not (given / name).exists()] == []
+        # neither state nor tests: a change there would be a new image
+        assert {path.name for path in given.iterdir()}.isdisjoint({".local", ".git", "tests"})
+
+
+def _images(platform: Synthesis) -> dict[str, str | None]:
+    """The target that each image is built of, by its hash."""
+    name = f"EduAnalytics-{platform.config.suffix}.assets.json"
+    assets = json.loads(platform.template_file.with_name(name).read_text())
+    return {
+        key: image["source"].get("dockerBuildTarget") for key, image in assets.get("dockerImages", {}).items()
+    }
+
+
+def test_the_load_test_alone_pulls_what_it_draws_with(anywhere: Synthesis) -> None:
+    images = {name: "".join(texts(anywhere.container(name)["Image"])) for name in anywhere.tasks}
+    if (ready := anywhere.config.image) is not None:
+        drawn = {name for name, image in images.items() if image.endswith(f"{ready}-{LOAD}")}
+        assert all(images[name].endswith(ready) for name in set(images) - drawn)
+    else:
+        target = {name: _images(anywhere)[image.rpartition(":")[2]] for name, image in images.items()}
+        drawn = {name for name, its in target.items() if its == LOAD}
+        assert {target[name] for name in set(images) - drawn} == {None}
+        assert re.search(rf"^FROM \w+ AS {LOAD}$", (SOURCE / "Dockerfile").read_text(), re.MULTILINE)
+    assert drawn == {"load-test"}
 
 
 def test_the_local_stacks_file_is_what_dev_says() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.jobs import JOBS
+from deploy.refusals import FARGATE_MEMORY
 from tests.deploy.synthesis import Synthesis, as_list, synthesis, texts
 
 
@@ -314,6 +315,12 @@ def test_jobs(platform: Synthesis) -> None:
         container = platform.container(name)
         assert container["Command"] == list(job.command)
         assert "HealthCheck" not in container
+
+
+def test_jobs_are_of_sizes_that_fargate_sells(platform: Synthesis) -> None:
+    for name in JOBS:
+        task = platform.task(name)
+        assert int(task["Memory"]) in FARGATE_MEMORY[int(task["Cpu"])]
 
 
 def test_the_jobs_reports_outlive_them(platform: Synthesis) -> None:

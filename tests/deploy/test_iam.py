@@ -97,6 +97,7 @@ def test_no_resource_is_a_pattern(anywhere: Synthesis) -> None:
         ("export", COMMON),
         ("epoch", COMMON | NAMING | {"dynamodb:Scan"}),
         ("rekey", COMMON),
+        ("load-test", COMMON | PRODUCING),
         ("check", COMMON | SEALING | {"kinesis:ListShards", "dynamodb:DescribeTable"}),
     ],
 )
@@ -134,6 +135,7 @@ def _uses_of_the_key(platform: Synthesis, role: str) -> set[tuple[str, str]]:
         ("export", set()),
         ("epoch", {OPENS_TABLES}),
         ("rekey", set()),
+        ("load-test", {ENCRYPTS_RECORDS}),
         ("check", {SEALS_LETTERS}),
     ],
 )

@@ -1,4 +1,4 @@
-"""The image, built once for all tests, and the way from a container's user to the stack's PostgreSQL."""
+"""The images, built once for all tests, and the way from a container's user to the stack's PostgreSQL."""
 
 import os
 import shutil
@@ -14,9 +14,8 @@ from deploy.image import PACKAGES, Image, build
 from worker.local.stack import Stack
 
 
-@pytest.fixture(scope="session")
-def image() -> Image:
-    """The image of this source; built if it is not there."""
+def _needs() -> None:
+    """Skip where nothing can be built."""
     missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
     # CI never skips: there a machine that cannot build is a failure
     if "CI" not in os.environ:
@@ -24,7 +23,20 @@ def image() -> Image:
             pytest.skip("building the image needs root")
         if missing:
             pytest.skip(f"building the image needs {', '.join(missing)}; run `make image`")
+
+
+@pytest.fixture(scope="session")
+def image() -> Image:
+    """The image of this source; built if it is not there."""
+    _needs()
     return build()
+
+
+@pytest.fixture(scope="session")
+def load_image() -> Image:
+    """The load test's, which holds all that the other holds."""
+    _needs()
+    return build(load=True)
 
 
 class _Relay(socketserver.BaseRequestHandler):

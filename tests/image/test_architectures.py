@@ -16,9 +16,9 @@ _GLIBC = range(17, 37)
 
 
 @pytest.fixture(scope="session")
-def compiled(image: Image) -> dict[str, Distribution]:
-    """The packages of the image that are made for its processor, by name and version."""
-    folder = image.root / "opt/venv/lib/python3.11/site-packages"
+def compiled(load_image: Image) -> dict[str, Distribution]:
+    """The packages of the images that are made for a processor, by name and version."""
+    folder = load_image.root / "opt/venv/lib/python3.11/site-packages"
     found = (PathDistribution(path) for path in folder.glob("*.dist-info"))
     return {
         f"{package.name}=={package.version}": package

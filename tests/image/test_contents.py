@@ -9,7 +9,7 @@ import pytest
 
 from deploy.cluster import CERTIFICATES, HEALTH_CHECK
 from deploy.config import REGION
-from deploy.image import LARGEST_MIB, SOURCE, Image
+from deploy.image import LARGEST_LOAD_MIB, LARGEST_MIB, SOURCE, Image
 from tests.image.container import Container
 from worker.kcl.daemon import JavaCommand
 
@@ -25,6 +25,27 @@ def asked(image: Image, folder: Path, code: str) -> str:
 
 def test_it_is_as_small_as_its_bound(image: Image) -> None:
     assert image.mib <= LARGEST_MIB
+
+
+def test_the_load_tests_is_the_same_and_what_it_draws_with(image: Image, load_image: Image) -> None:
+    assert load_image.mib <= LARGEST_LOAD_MIB
+    files, more = (
+        {path.relative_to(one.root) for path in one.root.rglob("*") if not path.is_dir()}
+        for one in (image, load_image)
+    )
+    assert files < more
+    added = {name.name.partition("-")[0] for name in _installed(load_image) - _installed(image)}
+    assert added == {
+        *("contourpy", "cycler", "fonttools", "kiwisolver", "matplotlib"),
+        *("numpy", "packaging", "pillow", "pyparsing"),
+    }
+    assert {path.parts[:5] for path in more - files} == {Path(_PACKAGES).parts}
+    assert load_image.config["Cmd"] == image.config["Cmd"]
+    assert load_image.config["User"] == image.config["User"]
+
+
+def _installed(image: Image) -> set[Path]:
+    return {path.relative_to(image.root) for path in (image.root / _PACKAGES).glob("*.dist-info")}
 
 
 def test_it_runs_as_a_user_without_rights_who_writes_to_tmp_alone(image: Image, tmp_path: Path) -> None:
@@ -77,7 +98,7 @@ def test_everything_that_is_run_can_be_imported(image: Image, tmp_path: Path) ->
         "worker.check",
         "worker.wiring_api",
         "worker.kcl.shard",
-        "worker.kcl.supervisor",
+        "worker.wiring_daemon",
         "scripts",
         "rich",
     )
@@ -92,6 +113,18 @@ def test_java_starts_in_a_tasks_memory_and_trusts_amazon(image: Image, tmp_path:
     assert started.returncode == 0, started.stderr
     listed = Container(image, tmp_path, "keytool", "-list", "-cacerts", "-storepass", "changeit").run()
     assert "amazon_root_ca_1" in listed.stdout
+
+
+def test_java_finds_the_archive_of_the_daemons_classes(image: Image, tmp_path: Path) -> None:
+    code = """
+import os, subprocess
+from pathlib import Path
+from worker.kcl.daemon import JavaCommand
+archive = Path(os.environ["JAVA_ARCHIVE"])
+*command, _, _, _ = JavaCommand(archive=archive)(Path("none"))
+print(archive.exists() and subprocess.run([*command, "-Xshare:on", "-version"]).returncode)
+"""
+    assert asked(image, tmp_path, code).splitlines()[-1] == "0"
 
 
 def test_python_trusts_amazon_and_the_authorities_of_aurora(image: Image, tmp_path: Path) -> None:

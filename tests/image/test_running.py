@@ -79,8 +79,14 @@ def test_check_finds_everything_in_place(
     assert "79 jars" in done.stdout
 
 
-def test_a_worker_task_starts_leases_works_and_leaves(
-    image: Image, inside: dict[str, str], outside: dict[str, str], keys: Path, edges: Edges, tmp_path: Path
+def test_a_worker_task_starts_leases_works_bears_a_load_and_leaves(
+    image: Image,
+    load_image: Image,
+    inside: dict[str, str],
+    outside: dict[str, str],
+    keys: Path,
+    edges: Edges,
+    tmp_path: Path,
 ) -> None:
     with reserved_port() as health, reserved_port() as metrics:
         ports = {"HEALTH_PORT": str(health), "METRICS_PORT": str(metrics)}
@@ -120,6 +126,15 @@ def test_a_worker_task_starts_leases_works_and_leaves(
             for n in range(EVENTS)
         )
         task.wait(lambda: finished(edges), seconds=60, what="all events")
+
+        words = ("python", "-m", "scripts.load_test", "--rate", "40", "--minutes", "0.05", "--warm-up", "0")
+        few = ("--students", "20", "--courses", "2")
+        # to a second under a busy machine's tests nobody can be held; proven and drawn it must be
+        loaded = Container(load_image, tmp_path, *words, *few, environment=inside, keys=keys).run()
+        assert "120 of 120 taken" in loaded.stderr, loaded.stderr
+        assert "0 lost, 0 double" in loaded.stderr
+        assert "CPU: load generator" in loaded.stderr
+        assert "picture: /tmp/edu-analytics/reports/load_test-" in loaded.stderr
 
         assert task.stop() == 0, task.said()
     assert "Traceback" not in task.said()
