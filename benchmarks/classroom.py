@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from worker.batch import StateKey
 from worker.domain.event import ScoreEvent, from_micros, micros
 from worker.domain.identity import Identified, Identity
 from worker.domain.window import DAY_MICROS, RING
 from worker.local.recompute import attempt_key
-from worker.ports import StateKey
 
 MAX_SCORE = 100.0
 _TRIES = 2

@@ -1,20 +1,22 @@
 """`python -m benchmarks.growth`: what an event costs as the ledger grows from 10,000 rows to 10 million.
 
 Ledgers of every size lie side by side, and each round takes the same kind of batches to all of them, through
-the product's own pipeline. PostgreSQL is set up twice: as Aurora runs it (the ledger in memory, no whole
-pages in the log, which its storage does not need), and as the embedded stack runs it (256 MB for everything).
-Then every statement is explained with what it was sent, and no plan may read a table as a whole.
+the product's own pipeline. PostgreSQL is set up twice: as Aurora runs it (the ledger in memory, in huge pages
+where this machine gives them, no whole pages in the log, which its storage does not need), and as the
+embedded stack runs it (1 GB for everything). Then every statement is explained with what it was sent, and
+no plan may read a table as a whole.
 """
 
 import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.growing import sizes, upkeep
+from benchmarks.growing import hugepages, sizes, upkeep
 from benchmarks.growing.batches import EVENTS
 from benchmarks.growing.looking import looked_at
 from benchmarks.growing.measuring import Cost, Subject
@@ -27,9 +29,11 @@ LEAST = 10_000
 LIMIT = 1.2
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "aurora": {"shared_buffers": "6GB", "full_page_writes": "off", "autovacuum": "off"},
-    "embedded": {"autovacuum": "off"},
+    "embedded": {"huge_pages": "off", "autovacuum": "off"},
 }
-_FILLING = {"shared_buffers": "1GB", "max_wal_size": "8GB", "full_page_writes": "off"}
+_BUFFERS_MIB = 6_656
+"""What the buffers of the first take, with all else that PostgreSQL's processes share."""
+_FILLING = {"huge_pages": "off", "shared_buffers": "1GB", "max_wal_size": "8GB", "full_page_writes": "off"}
 _FEW = EVENTS // 10
 _PARTED, _SMALL_BATCHES = "in partitions", "in small batches"
 
@@ -70,16 +74,19 @@ def sizes_up_to(rows: int) -> list[int]:
 
 
 def _measure(servers: Yard, steps: Sequence[int], rounds: int) -> int:
-    aurora = measured(servers, SETTINGS["aurora"], _lots(servers, steps, rounds, more=True), rounds, say)
-    statements, whole = looked_at(servers, steps, say)
-    largest = servers.ledgers(steps[-1])[0]
-    with Subject(servers, largest, 1) as subject:
-        say("sweep, retention, freeze")
-        kept_up = upkeep.measure(subject, largest.url)
-    room = {}
-    for rows in steps:
-        with Subject(servers, servers.ledgers(rows)[0], 1) as subject:
-            room[str(rows)] = {name: one._asdict() for name, one in sizes.measure(subject.watch).items()}
+    with ExitStack() as opened:
+        huge = steps[-1] > LARGE and opened.enter_context(hugepages.kept(_BUFFERS_MIB, say))
+        settings = {**SETTINGS["aurora"], "huge_pages": "on" if huge else "off"}
+        aurora = measured(servers, settings, _lots(servers, steps, rounds, more=True), rounds, say)
+        statements, whole = looked_at(servers, steps, say)
+        largest = servers.ledgers(steps[-1])[0]
+        with Subject(servers, largest, 1) as subject:
+            say("sweep, retention, freeze")
+            kept_up = upkeep.measure(subject, largest.url)
+        room = {}
+        for rows in steps:
+            with Subject(servers, servers.ledgers(rows)[0], 1) as subject:
+                room[str(rows)] = {name: one._asdict() for name, one in sizes.measure(subject.watch).items()}
     embedded = measured(servers, SETTINGS["embedded"], _lots(servers, steps, rounds), rounds, say)
     first, middle, last = (str(steps[at]) for at in (0, -2, -1))
     costs = {
@@ -89,7 +96,7 @@ def _measure(servers: Yard, steps: Sequence[int], rounds: int) -> int:
     figures = {
         "events_a_batch": EVENTS,
         "rounds": rounds,
-        "settings": SETTINGS,
+        "settings": {**SETTINGS, "aurora": settings},
         "cost": {name: {rows: told(cost) for rows, cost in found.items()} for name, found in costs.items()},
         "times": {name: ratios(found[first], found[last]) for name, found in costs.items()},
         "by_batch": by_batch(aurora[_SMALL_BATCHES], aurora[middle], _FEW, EVENTS),

@@ -18,6 +18,7 @@ from amazon_kclpy import kcl
 
 from worker.adapters.aurora.staging import staged
 from worker.adapters.memory import MemoryLedger, MemoryMetrics, MemoryProjection
+from worker.batch import Batch, Delivered, Record
 from worker.domain import envelope, score, window
 from worker.domain.event import ScoreEvent, micros, ratio_micros, register_of
 from worker.domain.formats import native
@@ -26,7 +27,7 @@ from worker.domain.position import Position
 from worker.domain.window import Attempt, Version
 from worker.kcl.inbox import Inbox
 from worker.kcl.record_processor import Heart, ShardProcessor
-from worker.ports import Batch, Delivered, Loaded, Record, Touched
+from worker.ports import Loaded, Touched
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, Policy, World
 from worker.stream.projecting import plan

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from benchmarks.classroom import Classroom
+from worker.batch import Source
 from worker.domain.accounting import Accounting, Outcome
 from worker.local.edges import Edges
-from worker.ports import Source
 from worker.stream.projecting import state_value
 
 _PAGE = 500

@@ -1,7 +1,7 @@
 """A worker task on the embedded stack as Fargate would run it: held to its share, both shards read."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,9 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def held(session: Session, name: str, *, limited: bool) -> Iterator[Running]:
+def held(
+    session: Session, name: str, *, limited: bool, settings: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """A worker task that has just been started, held to its share; stopped as a deploy would at the end.
 
     Raises:
@@ -37,7 +39,7 @@ def held(session: Session, name: str, *, limited: bool) -> Iterator[Running]:
     """
     with ExitStack() as opened:
         group = opened.enter_context(cgroups.limited(CPUS, MEBIBYTES)) if limited else None
-        task = session.start_task(name, _AS_DEPLOYED)
+        task = session.start_task(name, {**_AS_DEPLOYED, **(settings or {})})
         opened.callback(task.stop)
         if group is not None and task.process.pid is not None:
             group.take(task.process.pid)

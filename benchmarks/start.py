@@ -3,16 +3,19 @@
 Each start is a first one: a new stack, a stream that already holds a record for each shard, leases that
 nobody has ever had. The clock runs from the start of the supervisor until the ledger has the record, and then
 until every shard's is there; held to half a core as on Fargate, and without limits. Then the task is replaced
-as a deploy without overlap does: stopped in good order, and another one started. The imports of a shard
+as a deploy without overlap does: stopped in good order, and another one started. Java finds an archive of the
+daemon's classes, as it does in the image; beside that, first starts without one. The imports of a shard
 process are timed apart, with warm caches.
 """
 
 import argparse
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import imports
@@ -22,7 +25,9 @@ from benchmarks.result import Goal, keep
 from benchmarks.staging import held, say, stack
 from scripts.loading.cgroups import NotLimited
 from worker import wiring
+from worker.kcl import archive
 from worker.local.edges import Edges
+from worker.local.java import find_java
 from worker.local.process import StackError
 from worker.local.session import SHARDS, Session
 from worker.local.watching import wait_for
@@ -91,11 +96,26 @@ def _imports(processes: int, figures: dict[str, object]) -> Goal:
 
 
 def _starts(count: int, figures: dict[str, object]) -> Iterable[Goal]:
+    with tempfile.TemporaryDirectory(prefix="edu-bench-") as folder:
+        classes = Path(folder, "daemon.jsa")
+        archive.make(str(find_java()), classes)
+        return _started(count, figures, {"JAVA_ARCHIVE": str(classes)})
+
+
+def _started(count: int, figures: dict[str, object], image: Mapping[str, str]) -> Iterable[Goal]:
     goals = []
     for name, limited in (("without_limits", False), ("half_a_core", True)):
-        rounds = [_fresh(limited=limited) for _ in range(count)]
+        rounds: list[tuple[Start, Start]] = []
+        bare: list[Start] = []
+        for _ in range(count):
+            rounds.append(_fresh(image, limited=limited))
+            bare.append(_fresh({}, limited=limited)[0])
         fresh, again = zip(*rounds, strict=True)
-        figures[name] = {"first_start": _told(fresh), "replacement": _told(again)}
+        figures[name] = {
+            "first_start": _told(fresh),
+            "replacement": _told(again),
+            "first_start_without_archive": _told(bare),
+        }
         value = round(statistics.median(one.first for one in fresh), 2)
         what = "held to 0.5 CPU and 1 GiB" if limited else "without limits"
         goal = f"task start to first record in the ledger, {what}, median of {count} first starts"
@@ -118,21 +138,26 @@ def _told(starts: Sequence[Start]) -> dict[str, object]:
     }
 
 
-def _fresh(*, limited: bool) -> tuple[Start, Start]:
-    """A first start on a new stack, and the start of the next task after an orderly stop."""
+def _fresh(image: Mapping[str, str], *, limited: bool) -> tuple[Start, Start]:
+    """A first start on a new stack, and the start of the next task after an orderly stop.
+
+    `image` are the settings that the image brings.
+    """
     with stack(lambda _line: None) as session, closing(wiring.edges(load(session.environment))) as edges:
         room = Classroom(_STUDENTS, 1, identity=edges.identity, realm=edges.realm, now=wiring.now())
-        first = _start(session, edges, room, "first", limited=limited)
-        return first, _start(session, edges, room, "second", limited=limited)
+        first = _start(session, edges, room, "first", image, limited=limited)
+        return first, _start(session, edges, room, "second", image, limited=limited)
 
 
-def _start(session: Session, edges: Edges, room: Classroom, name: str, *, limited: bool) -> Start:
+def _start(
+    session: Session, edges: Edges, room: Classroom, name: str, image: Mapping[str, str], *, limited: bool
+) -> Start:
     """Puts a few attempts of each shard and starts a task; stopped at the end."""
     before = {source: accounting.read for source, accounting in streamed(edges).items()}
     edges.producer.send(list(room.events(room.draw(_STUDENTS, wiring.now()))))
     moments: list[float] = []
     begun = time.monotonic()
-    with held(session, name, limited=limited) as run:
+    with held(session, name, limited=limited, settings=image) as run:
 
         def reached() -> bool:
             found = streamed(edges)

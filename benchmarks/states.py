@@ -14,8 +14,9 @@ from uuid import UUID
 import redis
 
 from worker.adapters.redis import RedisProjection
+from worker.batch import StateKey
 from worker.domain.window import DAY_MICROS, RING, Attempt, Version
-from worker.ports import LedgerState, StateKey
+from worker.ports import LedgerState
 from worker.stream.projecting import rebuilt
 
 OULAD = (2_520, 1_853, 1_701, 2_757, 2_834, 922, 2_613, 777, 2_658, 857, 2_211, 3_655, 117, 368)

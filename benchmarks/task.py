@@ -34,7 +34,8 @@ GOAL = 25_000.0
 SMALL = 125
 """Events in an envelope at 5,000 a second: 50 ms of one of two shards."""
 COURSES = 20
-_WARM_UP = 40_000
+_WARM_UP = 200_000
+"""Events before the first round: Java compiles what it runs often, which on half a core takes seconds."""
 _TASK = "worker task"
 _FULL = 0.93
 

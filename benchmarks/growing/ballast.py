@@ -16,8 +16,8 @@ from worker.adapters.aurora.ledger import AuroraLedger
 from worker.adapters.aurora.migrations import migrate
 from worker.adapters.memory import MemoryVault
 from worker.adapters.redis import RedisProjection
+from worker.batch import StateKey
 from worker.domain.event import register_of
-from worker.ports import StateKey
 from worker.stream.rebuilding import Rebuilding
 
 COURSES, EACH = 200, 5

@@ -11,9 +11,9 @@ from itertools import cycle, islice
 from typing import NamedTuple
 from uuid import UUID
 
+from worker.batch import Batch, Delivered, StateKey
 from worker.domain.event import Kind, ScoreEvent, register_of
 from worker.domain.position import Position
-from worker.ports import Batch, Delivered, StateKey
 
 EVENTS = 600
 _BEGUN = 5

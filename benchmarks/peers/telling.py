@@ -8,7 +8,7 @@ from rich.table import Table
 from benchmarks.peers import latency
 from benchmarks.peers.cost import Cost
 from benchmarks.peers.latency import Latency
-from benchmarks.peers.throughput import ASYNC, OURS, SAMPLE
+from benchmarks.peers.throughput import ASYNC, OURS, OURS_AWAY, SAMPLE, SAMPLE_AWAY
 from benchmarks.result import Goal
 
 POLLED = "Pathway, stream polled by boto3, rows and means"
@@ -42,9 +42,11 @@ def goals(costs: Costs, latencies: Mapping[str, Latency], stages: Mapping[str, f
     if OURS not in found:
         return told
     mine = found[OURS]
-    if SAMPLE in found:
-        what = "events a second, our shard process over the sample of amazon_kclpy, one record at a time"
-        told.append(_times(what, mine.rate / found[SAMPLE].rate, 20, _binds(mine, stages)))
+    over = "events a second, our shard process over the sample of amazon_kclpy, one record at a time"
+    for own, sample, where in ((OURS, SAMPLE, ""), (OURS_AWAY, SAMPLE_AWAY, ", servers 1 ms away")):
+        if own in found and sample in found:
+            value = found[own].rate / found[sample].rate
+            told.append(_times(f"{over}{where}", value, 20, _binds(mine, stages)))
     for name, limit in ((ASYNC, 5.0), (POLLED, 1.0), (NEAREST, 1.0), (FILES, 1.0)):
         if name in found:
             what = f"events a second of the process's own CPU, ours over {name}"

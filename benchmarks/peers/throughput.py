@@ -27,6 +27,8 @@ SAMPLE = "kclpy sample, plain JSON"
 ASYNC = "async-kinesis, record by record"
 _SECONDS = 0.001
 _AWAY = "servers 1 ms away"
+OURS_AWAY = f"{OURS}, {_AWAY}"
+SAMPLE_AWAY = f"{SAMPLE}, {_AWAY}"
 KINESIS = "Pathway, pw.io.kinesis, rows and means"
 
 
@@ -59,8 +61,8 @@ class Throughput:
             "kclpy sample, envelopes": partial(self._sample, "--envelopes"),
             "kclpy batched, plain JSON": partial(self._sample, "--way", "batch"),
             "kclpy batched, envelopes": partial(self._sample, "--way", "batch", "--envelopes"),
-            f"ours, envelopes, {_AWAY}": partial(self._ours, distance=_SECONDS),
-            f"kclpy sample, plain JSON, {_AWAY}": partial(self._sample, distance=_SECONDS),
+            OURS_AWAY: partial(self._ours, distance=_SECONDS),
+            SAMPLE_AWAY: partial(self._sample, distance=_SECONDS),
             f"kclpy batched, plain JSON, {_AWAY}": partial(self._sample, "--way", "batch", distance=_SECONDS),
             ASYNC: partial(self._async, "record"),
             "async-kinesis, batches": partial(self._async, "batch"),

@@ -11,8 +11,8 @@ from benchmarks.growing.measuring import Cost
 from benchmarks.growing.plans import read
 from benchmarks.growing.rounds import by_batch, median, ratios
 from benchmarks.growth import judged, sizes_up_to
+from worker.batch import StateKey
 from worker.domain.event import Kind
-from worker.ports import StateKey
 
 STATES = [Known(StateKey(UUID(int=n), f"course-{n % 7}"), 1 + n % 9, b"id") for n in range(1_500)]
 

@@ -2,20 +2,26 @@
 
 import csv
 import json
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from benchmarks import latency
 from benchmarks.exports import write as export
 from benchmarks.fullness import fullest
 from benchmarks.ground import SCRIPT, Round
 from benchmarks.latency import Report, of
 from benchmarks.result import Result, kept, write
+from scripts.frame import report as frame
+from scripts.frame.script import FAILED
 from worker.domain.errors import Poison
 from worker.domain.formats import native
 from worker.local.event_files import read_events
 
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
 REPORT = Path(__file__).parents[3] / "docs" / "load-test" / "report.json"
 
 
@@ -68,7 +74,8 @@ def test_a_load_test_becomes_a_result() -> None:
     report = msgspec.json.decode(REPORT.read_bytes(), type=Report)
     found, trial = of(report), report.trials[0]
     assert (found.suite, found.date, found.command) == ("latency", report.started[:10], report.command)
-    p99, rate, lost = found.goals
+    p50, p99, rate, lost = found.goals
+    assert p50.value == pytest.approx(1e3 * trial.latency.quantiles["p50"])
     assert p99.value == pytest.approx(1e3 * trial.latency.quantiles["p99"])
     assert (rate.value, lost.value) == (round(trial.rate), trial.lost + trial.double)
     assert all(goal.met != bool(goal.binds) for goal in found.goals), (
@@ -81,9 +88,31 @@ def test_a_load_test_becomes_a_result() -> None:
 
 def test_a_sample_that_was_never_seen_is_no_pass() -> None:
     report = msgspec.json.decode(REPORT.read_bytes(), type=Report)
-    unseen = msgspec.structs.replace(report.trials[0].latency, unseen=1_000)
-    report.trials[0] = msgspec.structs.replace(report.trials[0], latency=unseen)
-    assert not of(report).goals[0].met
+    seen = msgspec.structs.replace(
+        report.trials[0].latency, quantiles={"p50": 0.2, "p95": 0.3, "p99": 0.4}, unseen=0
+    )
+    for unseen, met in ((0, [True, True]), (1_000, [True, False])):
+        latency = msgspec.structs.replace(seen, unseen=unseen)
+        report.trials[0] = msgspec.structs.replace(report.trials[0], latency=latency)
+        assert [goal.met for goal in of(report).goals[:2]] == met
+
+
+def test_a_load_test_that_was_refused_at_its_start_leaves_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "report.json"
+
+    def refused(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        frame.Report("load_test", NOW, dry_run=False).write(report, NOW, FAILED)
+        return subprocess.CompletedProcess(command, FAILED)
+
+    monkeypatch.setattr(latency, "FOLDER", tmp_path / "kept")
+    monkeypatch.setattr(latency, "commit", lambda: "abc1234")
+    monkeypatch.setattr(subprocess, "run", refused)
+    assert latency.main(["--report", str(report)]) == 1
+    assert report.exists()
+    assert latency.main(["--from", str(report)]) == 1
+    assert not (tmp_path / "kept").exists()
 
 
 def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:

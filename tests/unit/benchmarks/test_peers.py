@@ -6,7 +6,7 @@ from benchmarks.peers import async_kinesis, kclpy_sample, pathway_postgres, tell
 from benchmarks.peers.cost import Cost, Look, cost
 from benchmarks.peers.events import Events
 from benchmarks.peers.latency import POLLED, Latency
-from benchmarks.peers.throughput import ASYNC, OURS, SAMPLE
+from benchmarks.peers.throughput import ASYNC, OURS, OURS_AWAY, SAMPLE, SAMPLE_AWAY
 from tests.conftest import IDENTITY
 from worker.domain import envelope
 
@@ -59,6 +59,14 @@ def test_goals_are_ratios_of_medians_and_a_missed_one_says_what_binds() -> None:
     assert (fast.value, fast.met, fast.binds) == (30.0, True, "")
     assert (slow.value, slow.met) == (4.5, False)
     assert "commit 40" in slow.binds
+
+
+def test_what_was_run_at_a_distance_is_compared_at_that_distance() -> None:
+    near = {OURS: of(9_000, 20.0), SAMPLE: of(1_500, 300.0)}
+    costs = {**near, OURS_AWAY: of(8_000, 20.0), SAMPLE_AWAY: of(200, 300.0)}
+    here, away = telling.goals(costs, {}, {"commit": 40.0})
+    assert (here.value, away.value) == (6.0, 40.0)
+    assert away.what.endswith("servers 1 ms away")
 
 
 @pytest.mark.parametrize(("theirs", "met"), [(900.0, True), (100.0, False)])
