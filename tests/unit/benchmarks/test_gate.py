@@ -52,15 +52,15 @@ def test_a_part_that_does_its_work_twice_is_told(part: Probe) -> None:
 
 
 def test_a_part_that_looks_dearer_is_looked_at_again_and_the_least_counts() -> None:
-    (noisy,) = compare([PART], before(decode=1.0), looks(2.0, 1.4, 1.1))
+    (noisy,) = compare([PART], before(decode=1.0), looks(2.0, 1.6, 1.1))
     assert (noisy.times, noisy.good) == (1.1, True)
     (dear,) = compare([PART], before(decode=1.0), looks(2.0, 1.9, 2.1, 2.2))
     assert (dear.times, dear.good) == (1.9, False)
 
 
 def test_another_interpreter_has_a_wider_bound() -> None:
-    (here,) = compare([PART], before(decode=1.0), looks(1.5, 1.5, 1.5, 1.5))
-    (there,) = compare([PART], before("2.7.18", decode=1.0), looks(1.5))
+    (here,) = compare([PART], before(decode=1.0), looks(1.6, 1.6, 1.6, 1.6))
+    (there,) = compare([PART], before("2.7.18", decode=1.0), looks(1.6))
     assert (here.bound, here.good) == (BOUND, False)
     assert (there.bound, there.good) == (BOUND_ELSEWHERE, True)
 
