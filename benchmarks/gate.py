@@ -25,8 +25,8 @@ from benchmarks.result import FOLDER, Result, keep, kept, machine
 
 SUITE = "gate"
 BOUND = 1.5
-"""So many times the kept ratio is still the same: other work that fills the caches makes a part up to 1.3 times
-as dear as the loop beside it, work done twice makes it 2."""
+"""So many times the kept ratio is still the same: other work that fills the caches makes a part up to 1.3
+times as dear beside the loop as it is alone, work done twice makes it 2."""
 BOUND_ELSEWHERE = 1.9
 """The same on another version of the interpreter, whose parts have other costs."""
 _CHEAPER = 0.85
