@@ -5,6 +5,7 @@ the moments alone, eight bytes an event.
 """
 
 import random
+import sys
 import threading
 import time
 from array import array
@@ -18,7 +19,7 @@ from worker.local.live import live_attempts
 from worker.local.sending import Native, Sender
 
 TICK_SECONDS = 0.02
-_MOST = 10_000_000
+_ENDLESS = sys.maxsize
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,7 +63,7 @@ class Load(threading.Thread):
         self._seed = seed
         self._crowd = crowd
         self._moments = array("q")
-        self._attempts = crowd.attempts(seed, _MOST, self._moment)
+        self._attempts = crowd.attempts(seed, _ENDLESS, self._moment)
         self._stopped = threading.Event()
         self._begun = time.monotonic()
         self._ended: float | None = None
