@@ -44,13 +44,13 @@ class Window(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one transaction takes of a window, and where it ends; its events are a fifth as large packed."""
+    """What one transaction takes of a window, and where it ends; packed its events are a fifth as large."""
 
     high: Position
     packed: bytes
 
-    @property
-    def events(self) -> list[Delivered]:
+    def unpacked(self) -> list[Delivered]:
+        """Its events."""
         return _decoder.decode(self.packed)
 
 

@@ -122,9 +122,7 @@ def test_a_cell_may_span_lines_and_the_line_is_where_the_row_begins(write: Write
 
 
 @pytest.mark.parametrize("above", [997, 998, 999, 1_000, 1_998])
-def test_rows_are_the_same_wherever_the_lines_are_cut_that_are_read_together(
-    write: Write, above: int
-) -> None:
+def test_rows_are_the_same_wherever_a_block_of_lines_ends(write: Write, above: int) -> None:
     plain = "s1,c1,q1,1,7,10,2026-03-01,\n"
     odd = ['s1,c1,"a\nb\nc",1,7,10,2026-03-01,\n', "s1,c1\n", "\n", '"s1"x,c1,q1,1,7,10,,\n']
     rows = list(read_events(write("a.csv", f"{HEADER}\n{plain * above}{''.join(odd)}{plain * 3}")))

@@ -155,14 +155,14 @@ def test_in_a_window_the_rows_of_a_state_stand_together_and_no_place_is_cut() ->
         for row in some:
             put(part, before, place_of(row.event), row)
         cut = list(pieces(before, part, 10))
-        taken = [delivered for piece in cut for delivered in piece.events]
+        taken = [delivered for piece in cut for delivered in piece.unpacked()]
         assert sorted(before + one.number for one in taken) == [row.line for row in some]
         keys = [delivered.key for delivered in taken]
         assert len([*itertools.groupby(keys)]) == len(set(keys))
-        places = [{one.position for one in piece.events} for piece in cut]
+        places = [{one.position for one in piece.unpacked()} for piece in cut]
         assert all(max(before) < min(after) for before, after in itertools.pairwise(places))
         assert [piece.high for piece in cut] == [max(found) for found in places]
-        assert all(len(piece.events) >= 10 for piece in cut[:-1])
+        assert all(len(piece.unpacked()) >= 10 for piece in cut[:-1])
 
 
 def test_a_place_does_not_depend_on_what_else_is_accepted() -> None:
