@@ -56,6 +56,9 @@ GENERATOR = TaskSize(cpu=1024, memory=2048)
 """The most that one interpreter uses: a generator that waited for its share of a processor would tell its own
 lateness as the system's. What it takes of a core at the promised rate says docs/load-test/report.json."""
 
+FILLER = TaskSize(cpu=2048, memory=4096)
+"""A backfill is two interpreters at work, one that reads and one that writes, and two windows of rows."""
+
 JOBS: Mapping[str, Job] = {
     "migrate": Job(command=("python", "-m", "worker", "migrate")),
     "check": Job(
@@ -65,7 +68,7 @@ JOBS: Mapping[str, Job] = {
     "rebuild": _script("rebuild", projection=True),
     "replay": _script("replay", projection=True, identity=True, seals=True, replays=True),
     # straight into the stores, or `--via-stream`
-    "backfill": _script("backfill", projection=True, identity=True, seals=True, produces=True),
+    "backfill": _script("backfill", projection=True, identity=True, seals=True, produces=True, size=FILLER),
     "redrive": _script("redrive", projection=True, identity=True, seals=True, opens=True),
     "retention": _script("retention", projection=True, identity=True),
     "erase": _script("erase", projection=True, identity=True, opens=True),

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import gc
 import random
 import sys
 import time
@@ -14,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.backfilling.dealing import YOUNG_OBJECTS, deal_apart
+from scripts.backfilling.dealing import deal_apart
 from scripts.backfilling.inputs import LANES, Input, Reading, find, inspect
 from scripts.backfilling.lanes import Stopped, pause_of
 from scripts.backfilling.looking import Looking
@@ -186,24 +185,19 @@ def _way(
             close_earlier_jobs(run, worlds[0].ledger, worlds[0].projection)
             limits = Limits(given.transaction, given.transaction)
             policy = dataclasses.replace(wiring.policy(settings), limits=limits)
-            held.enter_context(_tuned())
+            held.enter_context(_switching_soon())
             yield Straight(worlds, Decoder(identity, settings.realm), policy, run.stopping)
 
 
 @contextmanager
-def _tuned() -> Iterator[None]:
-    """The interpreter for three threads that make tuples by the million and no cycles.
-
-    A lane that hears from its server waits at most so long for the thread that is computing.
-    """
-    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+def _switching_soon() -> Iterator[None]:
+    """A lane that hears from its server waits at most so long for the thread that is computing."""
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.set_threshold(YOUNG_OBJECTS, 50, 50)
     try:
         yield
     finally:
         sys.setswitchinterval(interval)
-        gc.set_threshold(*thresholds)
 
 
 def _told(entry: Entry, rejects: Rejects, *, dry_run: bool) -> str:

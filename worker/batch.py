@@ -62,7 +62,7 @@ class Record(NamedTuple):
     arrived_at: datetime
 
 
-class Delivered(msgspec.Struct, frozen=True, gc=False):
+class Delivered(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One decoded event, the register it writes, and where it came from."""
 
     event: ScoreEvent

@@ -1,13 +1,13 @@
 """Rows to lanes: window by window, each attempt to the lane that its student belongs to, in transactions.
 
-To read a long file costs as much as to write it, so that is done by a process of its own; a lane has an
-interpreter nearly for itself then. What it is sent are bytes that take a microsecond an event to read.
+To read a long file costs as much as to write it, so that is done by a process of its own; the lanes have an
+interpreter nearly for themselves then. What they are sent are bytes that take a microsecond an event to read.
 """
 
-import gc
 import multiprocessing
 import pickle
 import signal
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -18,12 +18,9 @@ import msgspec
 
 from scripts.backfilling.inputs import lane_of
 from scripts.backfilling.rows import Accepted, Edge, Rejected, decode
-from scripts.backfilling.windows import in_turn, pieces, place_of, windows
-from worker.batch import Delivered
+from scripts.backfilling.windows import LAST_PLACE, Part, in_turn, pieces, place_of, put, windows
+from scripts.frame.collecting import collect_rarely
 from worker.domain.position import Position
-
-YOUNG_OBJECTS = 500_000
-"""Tuples are made by the million and no cycles: to look for them would be a quarter of all the work."""
 
 _LOOK_SECONDS = 0.2
 
@@ -37,11 +34,11 @@ class Looked(msgspec.Struct, tag=True):
 
 
 class Dealt(msgspec.Struct, tag=True):
-    """One transaction of a lane, by its number, and up to where it goes."""
+    """One transaction of a lane, by its number: the fields of its piece."""
 
     lane: int
     high: Position
-    events: list[Delivered]
+    packed: bytes
 
 
 Word: TypeAlias = Looked | Dealt
@@ -60,9 +57,10 @@ Dealing: TypeAlias = Callable[[Terms], Iterator[Word]]
 
 def deal(rows: Iterable[Accepted | Rejected], terms: Terms) -> Iterator[Word]:
     """The transactions of a file's rows: of each window what was read, then those of all lanes in turn."""
-    begun = terms.begun
+    lanes = range(len(terms.begun))
     for before, some in windows(rows, terms.window):
-        parts: list[list[tuple[int, Accepted]]] = [[] for _ in begun]
+        done = [_done(begun, before) for begun in terms.begun]
+        parts: list[Part] = [defaultdict(list) for _ in lanes]
         rejected: list[Rejected] = []
         accepted = passed = 0
         for row in some:
@@ -70,14 +68,21 @@ def deal(rows: Iterable[Accepted | Rejected], terms: Terms) -> Iterator[Word]:
                 rejected.append(row)
                 continue
             accepted += 1
-            at, place = lane_of(row.event.student_key, len(begun)), place_of(row.event)
-            if (before, place) <= begun[at][:2]:
+            lane, place = lane_of(row.event.student_key, len(lanes)), place_of(row.event)
+            if place <= done[lane]:
                 passed += 1
             else:
-                parts[at].append((place, row))
+                put(parts[lane], before, place, row)
         yield Looked(rejected, accepted, passed)
         for lane, piece in in_turn([pieces(before, part, terms.size) for part in parts]):
             yield Dealt(lane, *piece)
+
+
+def _done(begun: Position, before: int) -> int:
+    """The last place of a window that a lane has done, by the lines before the window."""
+    if begun.sequence == before:
+        return begun.sub_sequence
+    return LAST_PLACE if begun.sequence > before else 0
 
 
 def deal_apart(
@@ -106,7 +111,7 @@ def deal_apart(
                 raise OSError(f"the process that was reading {path} has been ended") from None
             if word.startswith(_FAILED):
                 raise pickle.loads(word[1:])  # noqa: S301 - a process of our own has written it
-            if word == _END:
+            if word == _OVER:
                 return
             yield _decoder.decode(word)
     finally:
@@ -115,17 +120,17 @@ def deal_apart(
         receiver.close()
 
 
-_FAILED, _END = b"\xc1", b""
+_FAILED, _OVER = b"\xc1", b""
 """Neither begins a message: the one is no MessagePack at all."""
 
-_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
+_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Word)
 
 
 def _read(sender: Connection, path: Path, columns: str, edge: Edge, terms: Terms) -> None:
     """What the process does; where the pipe breaks nobody listens any more. Ctrl-C is for the first one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.set_threshold(YOUNG_OBJECTS, 50, 50)
+    collect_rarely()
     with suppress(BrokenPipeError):
         try:
             for word in deal(decode(path, columns, edge), terms):
@@ -135,4 +140,4 @@ def _read(sender: Connection, path: Path, columns: str, edge: Edge, terms: Terms
                 raise
             sender.send_bytes(_FAILED + pickle.dumps(error))
         else:
-            sender.send_bytes(_END)
+            sender.send_bytes(_OVER)

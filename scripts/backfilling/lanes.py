@@ -8,6 +8,7 @@ of their places: of its students, what lies up to its progress is done and every
 import queue
 import threading
 
+from scripts.backfilling.windows import Piece
 from scripts.frame.script import Refused
 from scripts.frame.stopping import Stopping
 from worker.batch import Batch, Source
@@ -68,7 +69,7 @@ class Lane:
         decoder: for what the pipeline itself would decode.
         policy: the pipeline's.
         stopping: ends it after the batch at hand.
-        ahead: how many batches wait for it at the most.
+        ahead: how many pieces wait for it at the most.
 
     Attributes:
         begun: everything up to there is in ledger and projection.
@@ -91,13 +92,13 @@ class Lane:
         self._stopping = stopping
         self.done = 0
         self._abandoned = threading.Event()
-        self._batches: queue.Queue[Batch | None] = queue.Queue(ahead)
+        self._pieces: queue.Queue[Piece | None] = queue.Queue(ahead)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=source[-20:], daemon=True)
         self._thread.start()
 
-    def put(self, batch: Batch | None) -> None:
-        """Give the next batch, None after the last; waits while the lane has enough.
+    def put(self, piece: Piece | None) -> None:
+        """Give the next piece, None after the last; waits while the lane has enough.
 
         Raises:
             Stopped: nobody takes it any more.
@@ -108,7 +109,7 @@ class Lane:
             if self._stopping.asked:
                 raise Stopped
             try:
-                self._batches.put(batch, timeout=_LOOK_SECONDS)
+                self._pieces.put(piece, timeout=_LOOK_SECONDS)
             except queue.Full:
                 continue
             return
@@ -138,7 +139,8 @@ class Lane:
     def _run(self) -> None:
         try:
             self._pipeline.open(None)
-            while (batch := self._next()) is not None:
+            while (piece := self._next()) is not None:
+                batch = Batch(self.source, piece.high, piece.unpacked())
                 self._pipeline.take([batch])
                 self._pipeline.settle(NoStream())
                 self.done += batch.read
@@ -147,13 +149,13 @@ class Lane:
         except BaseException as error:
             self._error = error
 
-    def _next(self) -> Batch | None:
+    def _next(self) -> Piece | None:
         while True:
             if self._stopping.asked or self._abandoned.is_set():
                 self._leave()
                 raise Stopped
             try:
-                return self._batches.get(timeout=_LOOK_SECONDS)
+                return self._pieces.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
                 continue
 

@@ -10,10 +10,10 @@ from scripts.backfilling.lanes import Lane, Stopped
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Rejected
-from scripts.backfilling.windows import END, WINDOW
+from scripts.backfilling.windows import END, NOTHING_FOLLOWS, WINDOW, Piece
 from scripts.frame.showing import Advance
 from scripts.frame.stopping import Stopping
-from worker.batch import Batch, Source
+from worker.batch import Source
 from worker.domain.accounting import Accounting, Outcome
 from worker.domain.errors import StreamUnavailable
 from worker.domain.event import ScoreEvent
@@ -118,7 +118,7 @@ class Straight:
         with self._lanes(file.sources) as lanes:
             self._deal(file, lanes)
             for lane in lanes:
-                lane.put(Batch(lane.source, END, []))
+                lane.put(NOTHING_FOLLOWS)
                 lane.put(None)
             for lane in lanes:
                 lane.join()
@@ -142,7 +142,7 @@ class Straight:
                     file.note(word)
                     continue
                 lane = lanes[word.lane]
-                lane.put(Batch(lane.source, word.high, word.events))
+                lane.put(Piece(word.high, word.packed))
                 reached = passed + entry.rejected + sum(lane.done for lane in lanes)
                 file.advance(reached - shown)
                 shown = reached

@@ -4,27 +4,36 @@ An export is in the order of time, so that a transaction of it touches nearly as
 each loaded, folded, written and raised by itself. Inside a window the attempts of one state stand together,
 and those of a course too: the index of the ledger is written in a row instead of everywhere.
 
-A row's place follows from its line and its state alone, so a run that goes on finds every row where it was:
+The first window is short, so that the lanes need not wait long, and each is as long as all before it until
+they are as long as they may be. A row's place follows from its line and its state alone, so a run that goes
+on finds every row where it was:
 
     Position(lines before its window, place of its state in the order of a window)
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import msgspec
 
 from scripts.backfilling.rows import Accepted, Rejected
 from worker.batch import Delivered, course_digest
 from worker.domain.event import ScoreEvent, register_of
 from worker.domain.position import Position
 
-WINDOW = 1 << 16
-"""Lines. Two windows are in memory: one is read while the one before is written."""
+WINDOW = 1 << 18
+"""Lines. Two windows are in memory, packed: one is read while the one before is written."""
 END = Position(1 << 62)
 """What says that nothing follows: no file has so many lines."""
 
+_FIRST = 8  # so many times as long as the first window are the longest ones
 _STUDENT_BITS, _COURSE_BITS = 20, 10
+LAST_PLACE = 1 << _STUDENT_BITS + _COURSE_BITS
+
+_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
+_decoder = msgspec.msgpack.Decoder(list[Delivered])
 
 
 class Window(NamedTuple):
@@ -35,16 +44,34 @@ class Window(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one transaction takes of a window, and where it ends."""
+    """What one transaction takes of a window, and where it ends; packed its events are a fifth as large."""
 
     high: Position
-    events: list[Delivered]
+    packed: bytes
+
+    def unpacked(self) -> list[Delivered]:
+        """Its events."""
+        return _decoder.decode(self.packed)
+
+
+NOTHING_FOLLOWS = Piece(END, _encoder.encode([]))
+
+Part: TypeAlias = defaultdict[int, list[msgspec.Raw]]
+"""One lane's rows of a window, packed, by their places."""
 
 
 def windows(rows: Iterable[Accepted | Rejected], lines: int = WINDOW) -> Iterator[Window]:
-    """Cut rows at every so many lines of the file, whatever became of the lines between them."""
-    for number, some in itertools.groupby(rows, lambda row: (row.line - 1) // lines):
-        yield Window(number * lines, some)
+    """Cut rows at the same lines of a file whatever became of the lines between; at most `lines` in one."""
+    first = max(1, lines // _FIRST)
+
+    def before(row: Accepted | Rejected) -> int:
+        above = row.line - 1
+        if above >= lines:
+            return above - above % lines
+        return first << (above // first).bit_length() >> 1 if above >= first else 0
+
+    for above, some in itertools.groupby(rows, before):
+        yield Window(above, some)
 
 
 def place_of(event: ScoreEvent) -> int:
@@ -54,27 +81,31 @@ def place_of(event: ScoreEvent) -> int:
     return (course << _STUDENT_BITS) + student + 1
 
 
-def pieces(before: int, placed: list[tuple[int, Accepted]], size: int) -> Iterator[Piece]:
+def put(part: Part, before: int, place: int, row: Accepted) -> None:
+    """Add a row to a lane's part of the window that so many lines come before."""
+    line, event = row
+    delivered = Delivered(event, register_of(event), Position(before, place), line - before)
+    part[place].append(msgspec.Raw(_encoder.encode(delivered)))
+
+
+def pieces(before: int, part: Mapping[int, Sequence[msgspec.Raw]], size: int) -> Iterator[Piece]:
     """The transactions of one lane's part of a window: of about that size, no place in two of them.
 
     Args:
         before: how many lines come before the window.
-        placed: its rows with their places, in the order of the lines; sorted by this call.
+        part: its rows, at each place in the order of the lines.
         size: events after which a transaction ends with the next place.
     """
-    placed.sort(key=itemgetter(0))
-    events: list[Delivered] = []
-    at = Position(before)
-    for place, row in placed:
-        if place != at.sub_sequence:
-            if len(events) >= size:
-                yield Piece(at, events)
-                events = []
-            at = Position(before, place)
-        line, event = row
-        events.append(Delivered(event, register_of(event), at, line - before))
-    if events:
-        yield Piece(at, events)
+    packed: list[msgspec.Raw] = []
+    at = 0
+    for place in sorted(part):
+        if len(packed) >= size:
+            yield Piece(Position(before, at), _encoder.encode(packed))
+            packed = []
+        packed += part[place]
+        at = place
+    if packed:
+        yield Piece(Position(before, at), _encoder.encode(packed))
 
 
 def in_turn(cut: Sequence[Iterator[Piece]]) -> Iterator[tuple[int, Piece]]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from scripts.frame.collecting import collecting_rarely
 from scripts.frame.report import Report
 from scripts.frame.showing import Show
 from scripts.frame.stopping import Stopping
@@ -89,7 +90,7 @@ def execute(
     dry_run = bool(arguments.dry_run)
     report = Report(script.name, datetime.now(UTC), dry_run=dry_run)
     run = Run(show, report, stopping, dry_run, lambda: load(os.environ))
-    with stopping.listening():
+    with collecting_rarely(), stopping.listening():
         code = _attempt(script, run, arguments)
     if code != WRONG:
         show.summary(f"{script.name}{' (dry run: nothing was changed)' if dry_run else ''}", report)

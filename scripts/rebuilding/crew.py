@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+from scripts.frame.collecting import collect_rarely
+
 _AHEAD = 4
 """Pages that wait for each process, so that none waits for a page."""
 
@@ -50,6 +52,7 @@ def _begin(begin: Callable[..., None], *given: Any) -> None:
     """Ctrl-C is for the first process, which ends the others in order. One that is killed cannot."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_first, daemon=True).start()
+    collect_rarely()
     begin(*given)
 
 

@@ -30,7 +30,7 @@ class Kind(enum.IntEnum):
     VOIDED = 1
 
 
-class ScoreEvent(msgspec.Struct, frozen=True, gc=False):
+class ScoreEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One graded attempt, validated and pseudonymised; times are aware UTC, scores as sent.
 
     `score` is None for activity without a score. A void carries no score and names the attempt it removes.
@@ -50,7 +50,7 @@ class ScoreEvent(msgspec.Struct, frozen=True, gc=False):
     source: str = "default"
 
 
-class Register(msgspec.Struct, frozen=True, gc=False):
+class Register(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The ledger's view of one event: the attempt it writes, and its place in the order of writers.
 
     `key` and `check` are the two big-endian signed halves of one 128-bit hash: equal keys with different

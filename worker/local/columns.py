@@ -36,11 +36,11 @@ _DAYS = re.compile(r"(?P<base>.+?)\s*(?P<sign>[+-])\s*(?P<days>\{[^{}]+\}|[0-9]+
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].+)?")
-_DONE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _UTC = "+00:00"
-_WHOLE = len("2026-03-02T11:00:00+00:00")
+_IN_UTC = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:Z|\+00:00)")
 _ABSENT = object()
 _CELLS = 1 << 14
+_DATE = len("2026-03-02")
 
 Row = Mapping[str, object]
 ToEvent = Callable[[Row], dict[str, object]]
@@ -132,9 +132,15 @@ def _take(field: str, side: str | None, columns: Sequence[str], *, typed: bool) 
 
 def _from_cells(field: str) -> Callable[[Any], object] | None:
     """Cells repeat, scores and dates a thousand times a file; a name that must be there goes on as it is."""
-    if field in REQUIRED and field not in _NUMBERS | _TIMES:
-        return None
-    return _remembered(field)
+    if field in _TIMES:
+        return _time_remembered(field)
+    return None if field in REQUIRED and field not in _NUMBERS else _remembered(field)
+
+
+def _time_remembered(field: str) -> Callable[[Any], object]:
+    """A date comes again, a moment hardly ever: to look for it would take as long as to read it."""
+    remembered = _remembered(field)
+    return lambda cell: _from_cell(field, cell) if cell and len(cell) > _DATE else remembered(cell)
 
 
 def _remembered(field: str) -> Callable[[Any], object]:
@@ -209,24 +215,22 @@ def _number(field: str, cell: str) -> int | float | str:
 
 def _moment(text: str) -> datetime | None:
     text = text.strip()
-    if not _TIME.fullmatch(text):
-        return None
+    moment = _parsed(text) if _TIME.fullmatch(text) else None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _parsed(text: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _time(text: str) -> str:
-    if _DONE.fullmatch(text):
-        return text
+    if usual := _IN_UTC.fullmatch(text):  # to read it and to write it anew takes longer
+        return text if text.endswith("Z") or _parsed(text) is None else f"{usual[1]}Z"
     moment = _moment(text)
-    if moment is None:
-        return text
-    if len(text) == _WHOLE and text.endswith(_UTC) and text[10] == "T":  # to write it anew takes longer
-        return text.replace(_UTC, "Z")
-    return moment.isoformat().replace(_UTC, "Z")
+    return text if moment is None else moment.isoformat().replace(_UTC, "Z")
 
 
 @lru_cache(_CELLS)

@@ -9,7 +9,8 @@ would ever show.
 import csv
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from worker.local.columns import ColumnsError, ToEvent, event_mapper
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst")
 """How the name of a file of attempts ends."""
 _SAMPLE = 1_000  # lines whose keys together count as the columns of a file without a header
+_TOGETHER = 1_000  # lines that are read together
 _STEP = 4_096  # so few bytes of a zstd file inflate to 128 MB at the most
 _BOM = b"\xef\xbb\xbf"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is not UTF-8
@@ -125,33 +127,48 @@ def _csv_header(path: Path) -> list[str]:
 
 
 def _csv_events(path: Path, to_event: ToEvent) -> Iterator[FileEvent]:
-    row_lines: list[str] = []
+    with open_file(path) as file, TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
+        reader = csv.reader(text, strict=True)
+        header = next(reader)
+        width, before = len(header), reader.line_num
+        while lines := [*islice(text, _TOGETHER)]:
+            for line, cells, raw in _rows(lines, text):
+                if cells is not None and len(cells) == width:
+                    yield FileEvent(before + line, to_event(dict(zip(header, cells, strict=True))))
+                elif cells != []:
+                    yield FileEvent(before + line, raw.rstrip("\r\n").encode("utf-8", "surrogateescape"))
+            before += len(lines)
 
-    def remembered(lines: TextIOWrapper) -> Iterator[str]:
-        for line in lines:
-            row_lines.append(line)
+
+def _rows(lines: list[str], more: Iterator[str]) -> Iterable[tuple[int, list[str] | None, str]]:
+    """The rows that begin in some lines: the number of the first line, the cells, the row as it stands.
+
+    There are no cells of what is no CSV or not UTF-8. What the last row takes of `more` is added to `lines`.
+    """
+    text = "".join(lines)
+    if '"' not in text and (text.isascii() or not _NOT_UTF8.search(text)):
+        with suppress(csv.Error):  # then the other way finds out which row it is
+            cells = [*csv.reader(lines, strict=True)]
+            return zip(range(1, len(lines) + 1), cells, lines, strict=True)  # a line is a row
+    return _rows_with_quotes(lines, more)
+
+
+def _rows_with_quotes(lines: list[str], more: Iterator[str]) -> Iterator[tuple[int, list[str] | None, str]]:
+    def remembered() -> Iterator[str]:
+        yield from lines[:begin_here]
+        for line in more:
+            lines.append(line)
             yield line
 
-    with open_file(path) as file, TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
-        reader = csv.reader(remembered(text), strict=True)
-        header = next(reader)
-        width = len(header)
-        while True:
-            row_lines.clear()
-            line = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:  # the reader starts afresh with the next line
-                cells = None
-            if cells == []:
-                continue
-            raw = "".join(row_lines)
-            if cells is None or len(cells) != width or not (raw.isascii() or not _NOT_UTF8.search(raw)):
-                yield FileEvent(line, raw.rstrip("\r\n").encode("utf-8", "surrogateescape"))
-            else:
-                yield FileEvent(line, to_event(dict(zip(header, cells, strict=True))))
+    begin_here = len(lines)
+    reader = csv.reader(remembered(), strict=True)
+    while (at := reader.line_num) < begin_here:
+        try:
+            cells = next(reader)
+        except csv.Error:  # the reader starts afresh with the next line
+            cells = None
+        raw = "".join(lines[at : reader.line_num])
+        yield at + 1, None if _NOT_UTF8.search(raw) else cells, raw
 
 
 def _ndjson_keys(path: Path) -> list[str]:

@@ -4,11 +4,13 @@
 -- Reply: per state its value, '' where my claim now stands; then the marker, '' when missing.
 local found = {}
 for i = 1, #KEYS - 1 do
-  local value = redis.call('GET', KEYS[i])
+  local value = redis.call('SET', KEYS[i], ARGV[1], 'NX', 'GET', 'EX', ARGV[2])
   if value and string.byte(value, 1) == 83 then -- 'S', a state
     found[i] = value
   else
-    redis.call('SET', KEYS[i], ARGV[1], 'EX', ARGV[2])
+    if value then
+      redis.call('SET', KEYS[i], ARGV[1], 'EX', ARGV[2])
+    end
     found[i] = ''
   end
 end

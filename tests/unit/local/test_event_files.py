@@ -121,6 +121,18 @@ def test_a_cell_may_span_lines_and_the_line_is_where_the_row_begins(write: Write
     ]
 
 
+@pytest.mark.parametrize("above", [997, 998, 999, 1_000, 1_998])
+def test_rows_are_the_same_wherever_a_block_of_lines_ends(write: Write, above: int) -> None:
+    plain = "s1,c1,q1,1,7,10,2026-03-01,\n"
+    odd = ['s1,c1,"a\nb\nc",1,7,10,2026-03-01,\n', "s1,c1\n", "\n", '"s1"x,c1,q1,1,7,10,,\n']
+    rows = list(read_events(write("a.csv", f"{HEADER}\n{plain * above}{''.join(odd)}{plain * 3}")))
+    assert [row.line for row in rows] == [*range(2, above + 3), above + 5, *range(above + 7, above + 11)]
+    assert [row.line for row in rows if isinstance(row.event, bytes)] == [above + 5, above + 7]
+    first, *_ = (row.event for row in rows if row.line == above + 2)
+    assert isinstance(first, dict)
+    assert first["item_id"] == "a\nb\nc"
+
+
 def test_ndjson_lines_that_are_no_objects_come_out_as_their_bytes(write: Write) -> None:
     bad = [b"[1]", b"17", b'{"score": NaN}', b"\xff{}", b"{"]
     rows = list(read_events(write("a.ndjson", b"\r\n".join([*bad, OBJECT.encode()]))))

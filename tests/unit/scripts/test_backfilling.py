@@ -6,6 +6,7 @@ import itertools
 import json
 import multiprocessing
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Edge, Rejected, decode
 from scripts.backfilling.ways import File, OverStream, Straight, at_end
-from scripts.backfilling.windows import Piece, pieces, place_of, windows
+from scripts.backfilling.windows import LAST_PLACE, Part, Piece, pieces, place_of, put, windows
 from scripts.frame.report import Report
 from scripts.frame.script import Refused, Run, WrongArguments
 from scripts.frame.showing import Show
@@ -144,27 +145,31 @@ def test_a_finished_file_is_done_and_taken_again_nothing_moves(scene: Scene, tmp
 
 def test_in_a_window_the_rows_of_a_state_stand_together_and_no_place_is_cut() -> None:
     rows = rows_of(500)
-    found = list(windows(rows, 120))
-    assert [window.before for window in found] == [0, 120, 240, 360, 480]
-    for before, whole in ((window.before, list(window.rows)) for window in windows(rows, 120)):
-        assert all(before < row.line <= before + 120 for row in whole)
+    found = [(window.before, list(window.rows)) for window in windows(rows, 120)]
+    begins = [0, 15, 30, 60, 120, 240, 360, 480]
+    assert [before for before, _ in found] == begins, "the first one is short, the longest have 120 lines"
+    for (before, whole), end in zip(found, [*begins[1:], 600], strict=True):
+        assert all(before < row.line <= end for row in whole)
         some = [row for row in whole if isinstance(row, Accepted)]
-        cut = list(pieces(before, [(place_of(row.event), row) for row in some], 10))
-        taken = [delivered for piece in cut for delivered in piece.events]
+        part: Part = defaultdict(list)
+        for row in some:
+            put(part, before, place_of(row.event), row)
+        cut = list(pieces(before, part, 10))
+        taken = [delivered for piece in cut for delivered in piece.unpacked()]
         assert sorted(before + one.number for one in taken) == [row.line for row in some]
         keys = [delivered.key for delivered in taken]
         assert len([*itertools.groupby(keys)]) == len(set(keys))
-        places = [{one.position for one in piece.events} for piece in cut]
+        places = [{one.position for one in piece.unpacked()} for piece in cut]
         assert all(max(before) < min(after) for before, after in itertools.pairwise(places))
         assert [piece.high for piece in cut] == [max(found) for found in places]
-        assert all(len(piece.events) >= 10 for piece in cut[:-1])
+        assert all(len(piece.unpacked()) >= 10 for piece in cut[:-1])
 
 
 def test_a_place_does_not_depend_on_what_else_is_accepted() -> None:
     """Otherwise a run that goes on under other rules would skip rows that were never written."""
     for row in rows_of(50):
         if isinstance(row, Accepted):
-            assert 0 < place_of(row.event) <= 1 << 30
+            assert 0 < place_of(row.event) <= LAST_PLACE
             assert place_of(row.event) == place_of(msgspec.structs.replace(row.event, item_id="another"))
 
 
@@ -413,7 +418,7 @@ def dealt(words: Iterator[Word]) -> tuple[int, list[Rejected], list[tuple[int, P
             accepted += word.accepted
             rejected += word.rejected
         else:
-            cut.append((word.lane, Piece(word.high, word.events)))
+            cut.append((word.lane, Piece(word.high, word.packed)))
     return accepted, rejected, cut
 
 

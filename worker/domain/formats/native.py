@@ -235,9 +235,10 @@ def _scores(native: NativeEvent) -> tuple[float | None, float]:
 
 def _without_nul(event: NativeEvent) -> NativeEvent:
     """PostgreSQL's text cannot hold NUL, and an identifier has no use for it."""
-    for name in _TEXTS:
-        if "\0" in (getattr(event, name) or ""):
-            raise Poison(Reason.INVALID_FIELD, name)
+    student_id, event_id = event.student_id or "", event.event_id or ""
+    if "\0" in f"{event.course_id}{event.item_id}{student_id}{event_id}{event.source}":
+        named = next(name for name in _TEXTS if "\0" in (getattr(event, name) or ""))
+        raise Poison(Reason.INVALID_FIELD, named)
     return event
 
 
