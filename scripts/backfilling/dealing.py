@@ -10,6 +10,7 @@ import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -23,10 +24,11 @@ from scripts.frame.collecting import collect_rarely
 from worker.domain.position import Position
 
 _LOOK_SECONDS = 0.2
+_TOLD = 5_000  # rows after which is told how far it is
 
 
 class Looked(msgspec.Struct, tag=True):
-    """A window was read: rows that are no events, how many are, how many of these were done before."""
+    """Some rows were read: those that are no events, how many are, how many of these were done before."""
 
     rejected: list[Rejected]
     accepted: int
@@ -56,24 +58,24 @@ Dealing: TypeAlias = Callable[[Terms], Iterator[Word]]
 
 
 def deal(rows: Iterable[Accepted | Rejected], terms: Terms) -> Iterator[Word]:
-    """The transactions of a file's rows: of each window what was read, then those of all lanes in turn."""
+    """The transactions of a file's rows: of each window what is read, then those of all lanes in turn."""
     lanes = range(len(terms.begun))
     for before, some in windows(rows, terms.window):
         done = [_done(begun, before) for begun in terms.begun]
         parts: list[Part] = [defaultdict(list) for _ in lanes]
-        rejected: list[Rejected] = []
-        accepted = passed = 0
-        for row in some:
-            if isinstance(row, Rejected):
-                rejected.append(row)
-                continue
-            accepted += 1
-            lane, place = lane_of(row.event.student_key, len(lanes)), place_of(row.event)
-            if place <= done[lane]:
-                passed += 1
-            else:
-                put(parts[lane], before, place, row)
-        yield Looked(rejected, accepted, passed)
+        while together := [*islice(some, _TOLD)]:
+            looked = Looked([], 0, 0)
+            for row in together:
+                if isinstance(row, Rejected):
+                    looked.rejected.append(row)
+                    continue
+                looked.accepted += 1
+                lane, place = lane_of(row.event.student_key, len(lanes)), place_of(row.event)
+                if place <= done[lane]:
+                    looked.passed += 1
+                else:
+                    put(parts[lane], before, place, row)
+            yield looked
         for lane, piece in in_turn([pieces(before, part, terms.size) for part in parts]):
             yield Dealt(lane, *piece)
 

@@ -51,7 +51,7 @@ class Reading(NamedTuple):
 
     def sources(self, found: Input) -> list[str]:
         """The source of each lane of a file."""
-        how = (*self, str(REVISION_OF_NORMALISER), f"windows of {WINDOW}")
+        how = (*self, str(REVISION_OF_NORMALISER), f"halves, or {WINDOW}")
         digest = hashlib.blake2b(length_prefixed(*(part.encode() for part in how)), digest_size=6).hexdigest()
         return [f"file:{found.sha256}:{lane + 1}of{found.lanes}-{digest}" for lane in range(found.lanes)]
 

@@ -10,7 +10,7 @@ from scripts.backfilling.lanes import Lane, Stopped
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Rejected
-from scripts.backfilling.windows import END, NOTHING_FOLLOWS, WINDOW, Piece
+from scripts.backfilling.windows import END, NOTHING_FOLLOWS, WINDOW, Piece, length
 from scripts.frame.showing import Advance
 from scripts.frame.stopping import Stopping
 from worker.batch import Source
@@ -44,7 +44,7 @@ class File(NamedTuple):
         yield from deal(self.rows, terms) if self.dealing is None else self.dealing(terms)
 
     def note(self, looked: Looked) -> None:
-        """Add a window to the accounts."""
+        """Add rows to the accounts."""
         entry = self.entry
         entry.read += looked.accepted + len(looked.rejected)
         entry.accepted += looked.accepted
@@ -94,7 +94,7 @@ class Straight:
         decoder: see `Lane`.
         policy: of the pipelines; its limit of events is the size of a transaction.
         stopping: heard by the lanes.
-        window: lines that are put into order together.
+        window: lines that are put into order together at the most.
     """
 
     def __init__(
@@ -134,16 +134,17 @@ class Straight:
         entry = file.entry
         entry.read = entry.accepted = entry.rejected = 0
         shown = passed = 0
-        terms = Terms([lane.begun for lane in lanes], self._policy.limits.events, self._window)
+        window = length(entry.lines, self._window)
+        terms = Terms([lane.begun for lane in lanes], self._policy.limits.events, window)
         with closing(file.dealt(terms)) as dealt:
             for word in dealt:
                 if isinstance(word, Looked):
                     passed += word.passed
                     file.note(word)
-                    continue
-                lane = lanes[word.lane]
-                lane.put(Piece(word.high, word.packed))
-                reached = passed + entry.rejected + sum(lane.done for lane in lanes)
+                else:
+                    lanes[word.lane].put(Piece(word.high, word.packed))
+                written = passed + entry.rejected + sum(lane.done for lane in lanes)
+                reached = (entry.read + written) // 2  # to read a row is half of the work
                 file.advance(reached - shown)
                 shown = reached
         if self._stopping.asked:

@@ -4,9 +4,9 @@ An export is in the order of time, so that a transaction of it touches nearly as
 each loaded, folded, written and raised by itself. Inside a window the attempts of one state stand together,
 and those of a course too: the index of the ledger is written in a row instead of everywhere.
 
-The first window is short, so that the lanes need not wait long, and each is as long as all before it until
-they are as long as they may be. A row's place follows from its line and its state alone, so a run that goes
-on finds every row where it was:
+The longer a window, the seldomer is a state touched, each time for more than its row costs; but the first
+one is read while nobody writes, and the last one written while nobody reads. So a file has two at the least.
+A row's place follows from its line and its state alone, so a run that goes on finds every row where it was:
 
     Position(lines before its window, place of its state in the order of a window)
 """
@@ -23,12 +23,12 @@ from worker.batch import Delivered, course_digest
 from worker.domain.event import ScoreEvent, register_of
 from worker.domain.position import Position
 
-WINDOW = 1 << 18
-"""Lines. Two windows are in memory, packed: one is read while the one before is written."""
+WINDOW = 1 << 19
+"""Lines at the most. Two windows are in memory, packed: one is read while the one before is written."""
 END = Position(1 << 62)
 """What says that nothing follows: no file has so many lines."""
 
-_FIRST = 8  # so many times as long as the first window are the longest ones
+_LEAST = 1 << 16
 _STUDENT_BITS, _COURSE_BITS = 20, 10
 LAST_PLACE = 1 << _STUDENT_BITS + _COURSE_BITS
 
@@ -60,18 +60,15 @@ Part: TypeAlias = defaultdict[int, list[msgspec.Raw]]
 """One lane's rows of a window, packed, by their places."""
 
 
-def windows(rows: Iterable[Accepted | Rejected], lines: int = WINDOW) -> Iterator[Window]:
-    """Cut rows at the same lines of a file whatever became of the lines between; at most `lines` in one."""
-    first = max(1, lines // _FIRST)
+def length(lines: int, most: int = WINDOW) -> int:
+    """How many lines each window of a file of so many has."""
+    return min(most, max(_LEAST, -(-lines // 2)))
 
-    def before(row: Accepted | Rejected) -> int:
-        above = row.line - 1
-        if above >= lines:
-            return above - above % lines
-        return first << (above // first).bit_length() >> 1 if above >= first else 0
 
-    for above, some in itertools.groupby(rows, before):
-        yield Window(above, some)
+def windows(rows: Iterable[Accepted | Rejected], lines: int) -> Iterator[Window]:
+    """Cut rows at every so many lines of the file, whatever became of the lines between them."""
+    for number, some in itertools.groupby(rows, lambda row: (row.line - 1) // lines):
+        yield Window(number * lines, some)
 
 
 def place_of(event: ScoreEvent) -> int:

@@ -21,7 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from math import isfinite
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
 REQUIRED = ("student_id", "course_id", "item_id", "score", "max_score", "occurred_at")
 OPTIONAL = ("attempt", "graded_at", "event_id", "kind", "source")
@@ -42,8 +43,11 @@ _ABSENT = object()
 _CELLS = 1 << 14
 _DATE = len("2026-03-02")
 
-Row = Mapping[str, object]
-ToEvent = Callable[[Row], dict[str, object]]
+Object: TypeAlias = Mapping[str, object]
+Cells: TypeAlias = Sequence[str]
+Row: TypeAlias = Any
+"""An `Object`, or `Cells` in the order of the columns."""
+ToEvent: TypeAlias = Callable[[Row], dict[str, object]]
 
 
 class ColumnsError(ValueError):
@@ -60,7 +64,8 @@ def event_mapper(spec: str, columns: Sequence[str], *, typed: bool) -> ToEvent:
     Args:
         spec: the columns text; empty when the file uses the names of the fields.
         columns: the names in the file's header, or the keys seen in its first objects.
-        typed: the rows are JSON objects, whose values keep their types; otherwise all cells are text.
+        typed: the rows are JSON objects, whose values keep their types; otherwise they are cells, one for
+            each of the columns.
 
     Returns:
         A function from one row to one native event. Times come out as RFC 3339, without an offset as UTC.
@@ -70,23 +75,47 @@ def event_mapper(spec: str, columns: Sequence[str], *, typed: bool) -> ToEvent:
     """
     problems: list[str] = []
     sides = _right_sides(spec, problems)
+    table = _Table(columns, typed)
     takes: list[tuple[str, _Take]] = []
     for field in FIELDS:
         if field in OPTIONAL and field not in sides and field not in columns and not typed:
             continue  # an object further on may still have it, a row of cells cannot
         try:
-            takes.append((field, _take(field, sides.get(field), columns, typed=typed)))
+            takes.append((field, _take(field, sides.get(field), table)))
         except ValueError as problem:
             problems.append(f"{field}: {problem}")
     if problems:
         raise ColumnsError(problems, columns)
+    return _of_objects(takes) if typed else _of_cells(takes, columns)
 
+
+def _of_objects(takes: Sequence[tuple[str, "_Take"]]) -> Callable[[Object], dict[str, object]]:
     flat = [(field, *take) for field, take in takes]
 
-    def to_event(row: Row) -> dict[str, object]:
+    def to_event(row: Object) -> dict[str, object]:
         event: dict[str, object] = {}
         for field, column, make in flat:
             value = row if column is None else row.get(column, _ABSENT)
+            if make is not None:
+                value = make(value)
+            if value is not _ABSENT:
+                event[field] = value
+        return event
+
+    return to_event
+
+
+def _of_cells(
+    takes: Sequence[tuple[str, "_Take"]], columns: Sequence[str]
+) -> Callable[[Cells], dict[str, object]]:
+    flat = [
+        (field, None if column is None else columns.index(column), make) for field, (column, make) in takes
+    ]
+
+    def to_event(cells: Cells) -> dict[str, object]:
+        event: dict[str, object] = {}
+        for field, at, make in flat:
+            value: object = cells if at is None else cells[at]
             if make is not None:
                 value = make(value)
             if value is not _ABSENT:
@@ -118,15 +147,26 @@ class _Take(NamedTuple):
     make: Callable[[Any], object] | None
 
 
-def _take(field: str, side: str | None, columns: Sequence[str], *, typed: bool) -> _Take:
+class _Table(NamedTuple):
+    """The columns of a file, and whether its rows are objects."""
+
+    columns: Sequence[str]
+    typed: bool
+
+    def text_of(self, column: str) -> Callable[[Row], str]:
+        """What gives a column's value as text."""
+        return partial(_value_text, column) if self.typed else itemgetter(self.columns.index(column))
+
+
+def _take(field: str, side: str | None, table: _Table) -> _Take:
     name = field if side is None else side
-    if columns.count(name) > 1:
+    if table.columns.count(name) > 1:
         raise ValueError(f"the file has more than one column '{name}'")
-    if name in columns or (side is None and field in OPTIONAL):
-        return _Take(name, partial(_from_json, field) if typed else _from_cells(field))
+    if name in table.columns or (side is None and field in OPTIONAL):
+        return _Take(name, partial(_from_json, field) if table.typed else _from_cells(field))
     if side is None:
         raise ValueError(f"no such column; say where it comes from ({field}=...)")
-    text, convert = _text(field, side, columns), _remembered(field)
+    text, convert = _text(field, side, table), _remembered(field)
     return _Take(None, lambda row: convert(text(row)))
 
 
@@ -140,22 +180,22 @@ def _from_cells(field: str) -> Callable[[Any], object] | None:
 def _time_remembered(field: str) -> Callable[[Any], object]:
     """A date comes again, a moment hardly ever: to look for it would take as long as to read it."""
     remembered = _remembered(field)
-    return lambda cell: _from_cell(field, cell) if cell and len(cell) > _DATE else remembered(cell)
+    return lambda cell: remembered(cell) if len(cell) <= _DATE or cell.isspace() else _time(cell)
 
 
 def _remembered(field: str) -> Callable[[Any], object]:
     return lru_cache(_CELLS)(partial(_from_cell, field))
 
 
-def _text(field: str, side: str, columns: Sequence[str]) -> Callable[[Row], str]:
+def _text(field: str, side: str, table: _Table) -> Callable[[Row], str]:
     if field in _TIMES and (shift := _DAYS.fullmatch(side)):
-        base = _text(field, shift["base"], columns)
-        days = _template(shift["days"], columns)
+        base = _text(field, shift["base"], table)
+        days = _template(shift["days"], table)
         return lambda row: _shifted(base(row), shift["sign"], days(row))
-    if side in columns:
-        return lambda row: _cell(row, side)
+    if side in table.columns:
+        return table.text_of(side)
     if "{" in side or "}" in side:
-        return _template(side, columns)
+        return _template(side, table)
     if field in _NUMBERS:
         fits = isinstance(_number(field, side), int | float)
     else:
@@ -165,23 +205,24 @@ def _text(field: str, side: str, columns: Sequence[str]) -> Callable[[Row], str]
     return lambda _row: side
 
 
-def _template(template: str, columns: Sequence[str]) -> Callable[[Row], str]:
+def _template(template: str, table: _Table) -> Callable[[Row], str]:
     parts = _PLACEHOLDER.split(template)
     names = parts[1::2]
-    if unknown := [name for name in names if name not in columns]:
+    if unknown := [name for name in names if name not in table.columns]:
         raise ValueError(f"{', '.join(f'{{{name}}}' for name in unknown)} is not a column of the file")
     if any(brace in literal for literal in parts[::2] for brace in "{}"):
         raise ValueError(f"a brace in '{template}' has no partner")
     pattern = "%s".join(literal.replace("%", "%%") for literal in parts[::2])
+    texts = [table.text_of(name) for name in names]
 
     def fill(row: Row) -> str:
-        cells = tuple(_cell(row, name) for name in names)
+        cells = tuple([text(row) for text in texts])
         return pattern % cells if not names or any(cell.strip() for cell in cells) else ""
 
     return fill
 
 
-def _cell(row: Row, name: str) -> str:
+def _value_text(name: str, row: Object) -> str:
     value = row.get(name)
     return "" if value is None else str(value)
 

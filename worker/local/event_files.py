@@ -129,12 +129,11 @@ def _csv_header(path: Path) -> list[str]:
 def _csv_events(path: Path, to_event: ToEvent) -> Iterator[FileEvent]:
     with open_file(path) as file, TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
         reader = csv.reader(text, strict=True)
-        header = next(reader)
-        width, before = len(header), reader.line_num
+        width, before = len(next(reader)), reader.line_num
         while lines := [*islice(text, _TOGETHER)]:
             for line, cells, raw in _rows(lines, text):
                 if cells is not None and len(cells) == width:
-                    yield FileEvent(before + line, to_event(dict(zip(header, cells, strict=True))))
+                    yield FileEvent(before + line, to_event(cells))
                 elif cells != []:
                     yield FileEvent(before + line, raw.rstrip("\r\n").encode("utf-8", "surrogateescape"))
             before += len(lines)

@@ -10,7 +10,7 @@ ROW = dict(zip(NAMES, ("s1", "c1", "q1", "7", "10", "2026-03-01T10:00:00Z"), str
 
 def mapped(spec: str, **row: object) -> dict[str, object]:
     full = {**ROW, **row}
-    return event_mapper(spec, list(full), typed=False)(full)
+    return event_mapper(spec, list(full), typed=False)([*full.values()])
 
 
 def mapped_json(spec: str, **row: object) -> dict[str, object]:

@@ -23,7 +23,7 @@ from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Edge, Rejected, decode
 from scripts.backfilling.ways import File, OverStream, Straight, at_end
-from scripts.backfilling.windows import LAST_PLACE, Part, Piece, pieces, place_of, put, windows
+from scripts.backfilling.windows import LAST_PLACE, Part, Piece, length, pieces, place_of, put, windows
 from scripts.frame.report import Report
 from scripts.frame.script import Refused, Run, WrongArguments
 from scripts.frame.showing import Show
@@ -146,10 +146,9 @@ def test_a_finished_file_is_done_and_taken_again_nothing_moves(scene: Scene, tmp
 def test_in_a_window_the_rows_of_a_state_stand_together_and_no_place_is_cut() -> None:
     rows = rows_of(500)
     found = [(window.before, list(window.rows)) for window in windows(rows, 120)]
-    begins = [0, 15, 30, 60, 120, 240, 360, 480]
-    assert [before for before, _ in found] == begins, "the first one is short, the longest have 120 lines"
-    for (before, whole), end in zip(found, [*begins[1:], 600], strict=True):
-        assert all(before < row.line <= end for row in whole)
+    assert [before for before, _ in found] == [0, 120, 240, 360, 480]
+    for before, whole in found:
+        assert all(before < row.line <= before + 120 for row in whole)
         some = [row for row in whole if isinstance(row, Accepted)]
         part: Part = defaultdict(list)
         for row in some:
@@ -163,6 +162,13 @@ def test_in_a_window_the_rows_of_a_state_stand_together_and_no_place_is_cut() ->
         assert all(max(before) < min(after) for before, after in itertools.pairwise(places))
         assert [piece.high for piece in cut] == [max(found) for found in places]
         assert all(len(piece.unpacked()) >= 10 for piece in cut[:-1])
+
+
+@pytest.mark.parametrize(
+    ("lines", "each"), [(1, 65_536), (65_536, 65_536), (200_001, 100_001), (9_000_000, 524_288)]
+)
+def test_a_file_has_two_windows_at_the_least_unless_they_were_short(lines: int, each: int) -> None:
+    assert length(lines) == each
 
 
 def test_a_place_does_not_depend_on_what_else_is_accepted() -> None:
