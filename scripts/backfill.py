@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.backfilling.dealing import deal_apart
+from scripts.backfilling.dealing import Unread, deal_apart
 from scripts.backfilling.inputs import LANES, Input, Reading, find, inspect
 from scripts.backfilling.lanes import Stopped, pause_of
 from scripts.backfilling.looking import Looking
@@ -132,7 +132,8 @@ def _taken(run: Run, plan: _Plan, way: Way) -> list[Entry]:
                 *(found.path, plan.reading.columns),
                 Edge(plan.identity, plan.reading.realm, entry.arrived_at),
             )
-            dealing = partial(deal_apart, *reading, lambda: run.stopping.asked) if found.long else None
+            apart = partial(deal_apart, Unread(*reading, found.lines), lambda: run.stopping.asked)
+            dealing = apart if found.long else None
             try:
                 way.take(File(sources, decode(*reading), entry, rejects, advance, dealing))
             except Stopped:

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import NamedTuple, Protocol
 
-from scripts.backfilling.dealing import Dealing, Looked, Terms, Word, deal
+from scripts.backfilling.dealing import Dealing, Dealt, Looked, Terms, Word, deal
 from scripts.backfilling.lanes import Lane, Stopped
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
@@ -141,7 +141,7 @@ class Straight:
                 if isinstance(word, Looked):
                     passed += word.passed
                     file.note(word)
-                else:
+                elif isinstance(word, Dealt):
                     lanes[word.lane].put(Piece(word.high, word.packed))
                 written = passed + entry.rejected + sum(lane.done for lane in lanes)
                 reached = (entry.read + written) // 2  # to read a row is half of the work

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BufferedReader, RawIOBase, TextIOWrapper
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -30,6 +30,34 @@ _BOM = b"\xef\xbb\xbf"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is not UTF-8
 
 
+class Turn(NamedTuple):
+    """Every so manieth block of lines of a file, for whoever shares its reading with others.
+
+    Attributes:
+        number: of the first block that is wanted, from 0.
+        each: the next one is so many blocks further on.
+        lines: how many a block has.
+    """
+
+    number: int
+    each: int
+    lines: int
+
+    def has(self, line: int) -> bool:
+        """Whether a row is wanted that begins in this line."""
+        return (line - 1) // self.lines % self.each == self.number
+
+    def wanted(self, line: int, count: int) -> list[bool]:
+        """The same for so many lines from this one."""
+        if (line - 1) // self.lines == (line + count - 2) // self.lines or self.each == 1:
+            return [self.has(line)] * count
+        return [self.has(one) for one in range(line, line + count)]
+
+
+WHOLE = Turn(0, 1, 1)
+"""Every row."""
+
+
 class FileEvent(NamedTuple):
     """One row of a file.
 
@@ -43,12 +71,13 @@ class FileEvent(NamedTuple):
     event: dict[str, object] | bytes
 
 
-def read_events(path: Path, columns: str = "") -> Iterator[FileEvent]:
+def read_events(path: Path, columns: str = "", turn: Turn = WHOLE) -> Iterator[FileEvent]:
     """Read a file of attempts, lazily and in its order; blank lines are no rows.
 
     Args:
         path: a file whose name ends in one of `SUFFIXES`.
         columns: where the fields come from (see `worker.local.columns`).
+        turn: which rows are wanted; the others are passed over.
 
     Raises:
         ColumnsError: at once, before a row is read; the columns do not give an event.
@@ -60,8 +89,8 @@ def read_events(path: Path, columns: str = "") -> Iterator[FileEvent]:
     if not name.endswith(SUFFIXES):
         raise ValueError(f"{path.name}: the name of a file of attempts ends in one of {', '.join(SUFFIXES)}")
     if name.endswith(SUFFIXES[:3]):
-        return _csv_events(path, event_mapper(columns, _csv_header(path), typed=False))
-    return _ndjson_events(path, event_mapper(columns, _ndjson_keys(path), typed=True))
+        return _csv_events(path, event_mapper(columns, _csv_header(path), typed=False), turn)
+    return _ndjson_events(path, event_mapper(columns, _ndjson_keys(path), typed=True), turn)
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -126,33 +155,41 @@ def _csv_header(path: Path) -> list[str]:
     return header
 
 
-def _csv_events(path: Path, to_event: ToEvent) -> Iterator[FileEvent]:
+def _csv_events(path: Path, to_event: ToEvent, turn: Turn) -> Iterator[FileEvent]:
     with open_file(path) as file, TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
         reader = csv.reader(text, strict=True)
         width, before = len(next(reader)), reader.line_num
         while lines := [*islice(text, _TOGETHER)]:
-            for line, cells, raw in _rows(lines, text):
+            for line, cells, raw in _rows(before, lines, text, turn):
                 if cells is not None and len(cells) == width:
-                    yield FileEvent(before + line, to_event(cells))
+                    yield FileEvent(line, to_event(cells))
                 elif cells != []:
-                    yield FileEvent(before + line, raw.rstrip("\r\n").encode("utf-8", "surrogateescape"))
+                    yield FileEvent(line, raw.rstrip("\r\n").encode("utf-8", "surrogateescape"))
             before += len(lines)
 
 
-def _rows(lines: list[str], more: Iterator[str]) -> Iterable[tuple[int, list[str] | None, str]]:
-    """The rows that begin in some lines: the number of the first line, the cells, the row as it stands.
+def _rows(
+    before: int, lines: list[str], more: Iterator[str], turn: Turn
+) -> Iterable[tuple[int, list[str] | None, str]]:
+    """The wanted rows that begin in some lines: number of the first line, cells, the row as it stands.
 
     There are no cells of what is no CSV or not UTF-8. What the last row takes of `more` is added to `lines`.
     """
     text = "".join(lines)
-    if '"' not in text and (text.isascii() or not _NOT_UTF8.search(text)):
+    if '"' not in text and (text.isascii() or not _NOT_UTF8.search(text)):  # a line is a row
+        wanted = turn.wanted(before + 1, len(lines))
+        if not any(wanted):
+            return ()
         with suppress(csv.Error):  # then the other way finds out which row it is
             cells = [*csv.reader(lines, strict=True)]
-            return zip(range(1, len(lines) + 1), cells, lines, strict=True)  # a line is a row
-    return _rows_with_quotes(lines, more)
+            numbers = range(before + 1, before + len(lines) + 1)
+            return compress(zip(numbers, cells, lines, strict=True), wanted)
+    return (row for row in _rows_with_quotes(before, lines, more) if turn.has(row[0]))
 
 
-def _rows_with_quotes(lines: list[str], more: Iterator[str]) -> Iterator[tuple[int, list[str] | None, str]]:
+def _rows_with_quotes(
+    before: int, lines: list[str], more: Iterator[str]
+) -> Iterator[tuple[int, list[str] | None, str]]:
     def remembered() -> Iterator[str]:
         yield from lines[:begin_here]
         for line in more:
@@ -167,7 +204,7 @@ def _rows_with_quotes(lines: list[str], more: Iterator[str]) -> Iterator[tuple[i
         except csv.Error:  # the reader starts afresh with the next line
             cells = None
         raw = "".join(lines[at : reader.line_num])
-        yield at + 1, None if _NOT_UTF8.search(raw) else cells, raw
+        yield before + at + 1, None if _NOT_UTF8.search(raw) else cells, raw
 
 
 def _ndjson_keys(path: Path) -> list[str]:
@@ -178,9 +215,11 @@ def _ndjson_keys(path: Path) -> list[str]:
     return list(keys)
 
 
-def _ndjson_events(path: Path, to_event: ToEvent) -> Iterator[FileEvent]:
+def _ndjson_events(path: Path, to_event: ToEvent, turn: Turn) -> Iterator[FileEvent]:
     with open_file(path) as file:
         for number, line in enumerate(file, start=1):
+            if not turn.has(number):
+                continue
             raw = (line.removeprefix(_BOM) if number == 1 else line).rstrip(b"\r\n")
             if raw.strip():
                 row = _json_object(raw)

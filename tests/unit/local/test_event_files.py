@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from worker.local.columns import ColumnsError
-from worker.local.event_files import FileEvent, read_events
+from worker.local.event_files import FileEvent, Turn, read_events
 
 HEADER = "student_id,course_id,item_id,attempt,score,max_score,occurred_at,graded_at"
 OBJECT = '{"student_id":"s","course_id":"c","item_id":"q","score":1,"max_score":2,"occurred_at":"2026-03-01"}'
@@ -131,6 +131,19 @@ def test_rows_are_the_same_wherever_a_block_of_lines_ends(write: Write, above: i
     first, *_ = (row.event for row in rows if row.line == above + 2)
     assert isinstance(first, dict)
     assert first["item_id"] == "a\nb\nc"
+
+
+@pytest.mark.parametrize("lines", [1, 7, 900, 1_000, 1_700])
+@pytest.mark.parametrize("name", ["a.csv", "quoted.csv", "a.ndjson"])
+def test_readers_that_take_turns_read_every_row_once(write: Write, name: str, lines: int) -> None:
+    item = '"a\nb"' if name == "quoted.csv" else "q"
+    rows = "".join(f"s{n},c,{item if n % 900 == 1 else 'q'},1,1,2,2026-03-01,\n" for n in range(2_500))
+    path = write(name, f"{HEADER}\n{rows}" if name.endswith(".csv") else f"{OBJECT}\n" * 2_500)
+    whole = [*read_events(path)]
+    parts = [[*read_events(path, "", Turn(number, 3, lines))] for number in range(3)]
+    for number, part in enumerate(parts):
+        assert all((row.line - 1) // lines % 3 == number for row in part)
+    assert sorted((row for part in parts for row in part), key=lambda row: row.line) == whole
 
 
 def test_ndjson_lines_that_are_no_objects_come_out_as_their_bytes(write: Write) -> None:

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 from rich.console import Console
 
-from scripts.backfilling.dealing import Looked, Terms, Word, deal, deal_apart
+from scripts.backfilling.dealing import Dealt, Looked, Terms, Unread, Word, deal, deal_apart
 from scripts.backfilling.inputs import Input, Reading, find, inspect, lane_of
 from scripts.backfilling.lanes import Lane, Stopped, pause_of
 from scripts.backfilling.looking import Looking
@@ -423,7 +423,7 @@ def dealt(words: Iterator[Word]) -> tuple[int, list[Rejected], list[tuple[int, P
         if isinstance(word, Looked):
             accepted += word.accepted
             rejected += word.rejected
-        else:
+        elif isinstance(word, Dealt):
             cut.append((word.lane, Piece(word.high, word.packed)))
     return accepted, rejected, cut
 
@@ -434,7 +434,7 @@ def test_a_process_of_its_own_deals_the_rows_of_a_file_alike(tmp_path: Path) -> 
     path = written(tmp_path / "a.csv", HEADER, *rows)
     terms = Terms([ORIGIN, Position(120, 1 << 29)], 30, 120)
     here = dealt(deal(decode(path, "", EDGE), terms))
-    assert here == dealt(deal_apart(path, "", EDGE, lambda: False, terms))
+    assert here == dealt(deal_apart(Unread(path, "", EDGE, 501), lambda: False, terms))
     accepted, rejected, cut = here
     assert (accepted, rejected) == (499, [Rejected(79, "invalid_field", "score")])
     assert {lane for lane, _ in cut} == {0, 1}
@@ -445,12 +445,12 @@ def test_what_is_wrong_with_a_file_is_told_by_the_process_that_reads_it(tmp_path
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress("\n".join([HEADER, *[ROW] * 50_000]).encode())[:-20])
     with pytest.raises(EOFError):
-        dealt(deal_apart(path, "", EDGE, lambda: False, Terms([ORIGIN], 2_000, 65_536)))
+        dealt(deal_apart(Unread(path, "", EDGE, 50_001), lambda: False, Terms([ORIGIN], 2_000, 20_000)))
 
 
 def test_a_reader_that_is_killed_is_an_error_and_no_end(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", HEADER, *[ROW] * 20_000)
-    words = deal_apart(path, "", EDGE, lambda: False, Terms([ORIGIN], 100, 200))
+    words = deal_apart(Unread(path, "", EDGE, 20_001), lambda: False, Terms([ORIGIN], 100, 200))
     assert isinstance(next(words), Looked)
     for child in multiprocessing.active_children():
         child.kill()
@@ -461,7 +461,7 @@ def test_a_reader_that_is_killed_is_an_error_and_no_end(tmp_path: Path) -> None:
 def test_a_reader_ends_when_somebody_asks(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", HEADER, *[ROW] * 20_000)
     stopping = Stopping()
-    words = deal_apart(path, "", EDGE, lambda: stopping.asked, Terms([ORIGIN], 100, 200))
+    words = deal_apart(Unread(path, "", EDGE, 20_001), lambda: stopping.asked, Terms([ORIGIN], 100, 200))
     assert isinstance(next(words), Looked)
     stopping.ask()
     assert list(words) == []
