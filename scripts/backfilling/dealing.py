@@ -1,6 +1,6 @@
 """Rows to lanes: window by window, each attempt to the lane that its student belongs to, in transactions.
 
-To read a long file costs more than to write it, so that is done by processes of their own, which take turns
+To read a long file costs as much as to write it, so that is done by processes of their own, which take turns
 at its windows; the lanes have an interpreter nearly for themselves then. What they are sent are bytes that
 take a microsecond an event to read.
 """

@@ -18,7 +18,7 @@ from worker.domain.event import REVISION_OF_NORMALISER, length_prefixed
 from worker.local.event_files import SUFFIXES, open_file
 
 REJECTED = ".rejected.csv"
-LANES = 2
+LANES = 3
 _LONG = 10_000
 _BLOCK_BYTES = 1 << 20
 

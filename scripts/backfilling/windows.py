@@ -24,7 +24,7 @@ from worker.domain.event import ScoreEvent, register_of
 from worker.domain.position import Position
 
 WINDOW = 1 << 19
-"""Lines at the most. Two windows are in memory, packed: one is read while the one before is written."""
+"""Lines at the most. Three windows are in memory, packed: two are read while the one before is written."""
 END = Position(1 << 62)
 """What says that nothing follows: no file has so many lines."""
 

@@ -16,7 +16,7 @@ import zstandard
 from rich.console import Console
 
 from scripts.backfilling.dealing import Dealt, Looked, Terms, Unread, Word, deal, deal_apart
-from scripts.backfilling.inputs import Input, Reading, find, inspect, lane_of
+from scripts.backfilling.inputs import LANES, Input, Reading, find, inspect, lane_of
 from scripts.backfilling.lanes import Lane, Stopped, pause_of
 from scripts.backfilling.looking import Looking
 from scripts.backfilling.manifest import Entry, Manifest
@@ -319,9 +319,9 @@ def test_a_file_is_known_by_content_and_reading(tmp_path: Path) -> None:
     assert len({*map(tuple, other), tuple(READING.sources(one))}) == 6
 
 
-def test_a_long_file_has_two_lanes() -> None:
+def test_a_long_file_has_several_lanes() -> None:
     assert len(READING.sources(Input(Path("a.csv"), "00", 10_000))) == 1
-    assert len(READING.sources(Input(Path("a.csv"), "00", 10_001))) == 2
+    assert len(READING.sources(Input(Path("a.csv"), "00", 10_001))) == LANES
 
 
 def test_lines_are_counted_inflated_and_a_file_cut_short_is_told_before_anything(tmp_path: Path) -> None:
