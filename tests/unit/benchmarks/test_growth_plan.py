@@ -26,11 +26,13 @@ LOAD = Load(row_bytes=130, changed=0.035, transactions=8.7)
 
 
 def test_an_index_is_reckoned_as_deep_as_it_was_measured() -> None:
+    """But where its root is about to be full: how full the pages below are is never quite the same."""
     given: Any = GROWTH.figures["room"]
     rooms = [given] if "attempts" in given else list(given.values())
     for room in (table for tables_of_one in rooms for table in tables_of_one.values()):
-        for name, size in room["index_bytes_per_row"].items():
-            assert levels(name, size * room["rows"]) == room["index_levels"][name], (name, room["rows"])
+        for name, per_row in room["index_bytes_per_row"].items():
+            size, deep = per_row * room["rows"], room["index_levels"][name]
+            assert levels(name, 0.8 * size) <= deep <= levels(name, 1.25 * size), (name, room["rows"])
 
 
 @pytest.mark.parametrize(("pages", "deep"), [(2, 1), (3, 2), (150, 2), (300, 3), (50_000, 4)])
