@@ -122,6 +122,16 @@ class Registry:
             if value is not None and value != state_value(states[key])
         ]
 
+    def waiting(self) -> int:
+        """How many sessions of this database wait for a lock of another."""
+        with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True) as admin:
+            row = admin.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
     def kill(self, seen: Callable[[], bool], script: str, *argv: str, given: str = "") -> None:
         """Start a script as an operator does, and kill it at the moment something is seen."""
         process = subprocess.Popen(

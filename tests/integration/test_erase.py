@@ -4,6 +4,8 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from scripts.frame.script import execute
 from scripts.frame.showing import Show
 from tests.conftest import NOW, minutes
 from tests.integration.registry import Registry, attempt, record
+from tests.integration.served import eventually
+from worker import wiring_jobs
 from worker.batch import DELETIONS
 from worker.domain.classroom import Publication
 from worker.domain.position import Position
@@ -227,6 +231,29 @@ def test_killed_anywhere_a_second_run_ends_as_one_clean_run(registry: Registry, 
     assert all(verdict["good"] for verdict in told["verdicts"])
     assert mentions(registry, ADA) == {"students"}
     assert registry.stale() == []
+
+
+def test_two_who_unlink_disclosures_at_once_both_see_what_the_other_left(registry: Registry) -> None:
+    fill(registry)
+    key = registry.key(ADA)
+    with (
+        ThreadPoolExecutor(2) as hands,
+        closing(wiring_jobs.office(registry.settings)) as others,
+        psycopg.connect(registry.environment["DATABASE_URL"]) as admin,
+    ):
+        # a row of redactions that is not there yet is what the first waits for, its deletions done
+        admin.execute(
+            "INSERT INTO redactions SELECT chain, number, '' FROM disclosed_students WHERE student_key = %s",
+            [key],
+        )
+        first = hands.submit(registry.office.erasing.unlink_disclosures, key, 2)
+        eventually(lambda: registry.waiting() == 1)
+        second = hands.submit(others.erasing.unlink_disclosures, key, 2)
+        eventually(lambda: registry.waiting() == 2)
+        admin.rollback()
+        assert (first.result(30), second.result(30)) == (2, 2)
+    assert run(registry, *WHY)[0] == 0
+    assert list(registry.office.disclosures.broken()) == []
 
 
 def test_an_erasure_beside_a_writer_leaves_the_others_right(registry: Registry) -> None:

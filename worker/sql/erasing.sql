@@ -73,6 +73,9 @@ FOR UPDATE
 -- name: put_publication
 UPDATE publications SET body = %(body)s WHERE course_id = %(course)s AND realm = %(realm)s
 
+-- name: exclude_clearing
+SELECT pg_advisory_xact_lock(%(lock)s)
+
 -- name: unlink_disclosures
 -- The rows of the chains stay; each remembers the digest of the students who are left.
 WITH gone AS (

@@ -93,6 +93,9 @@ ORDER BY p.course_ref, p.student_ref
 -- name: count_deletion
 UPDATE ledger SET deletions = deletions + 1 RETURNING deletions
 
+-- name: exclude_clearing
+SELECT pg_advisory_xact_lock(%(lock)s)
+
 -- name: unlink_disclosures
 -- A disclosure is kept as long as the record it is of: that of the student in its course, or in any course
 -- where it names none. The rows of the chains stay; each remembers the digest of the students who are left.

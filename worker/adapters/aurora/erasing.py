@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from worker.adapters.aurora.connection import Session
-from worker.adapters.aurora.ledger import ERASE_LOCK
+from worker.adapters.aurora.ledger import CLEAR_LOCK, ERASE_LOCK
 from worker.adapters.aurora.statements import statements
 from worker.batch import StateKey
 from worker.domain.classroom import Publication
@@ -77,7 +77,11 @@ class AuroraErasing:
         return forgotten
 
     def unlink_disclosures(self, key: UUID, most: int) -> int:
-        return int(self._rows("unlink_disclosures", key=key, most=most)[0][0])
+        with self._session.connection() as connection, connection.transaction():
+            connection.execute(self._sql["exclude_clearing"], {"lock": CLEAR_LOCK})
+            given = {"key": key, "most": most}
+            (unlinked,) = connection.execute(self._sql["unlink_disclosures"], given).fetchall()[0]
+        return int(unlinked)
 
     def unname(self, key: UUID) -> None:
         self._run("unname", key=key)

@@ -30,6 +30,9 @@ from worker.ports import Committed, Idle, LedgerState, Progress, Vault
 
 ERASE_LOCK = 0x65647501
 SWEEP_LOCK = 0x65647502
+CLEAR_LOCK = 0x65647506
+"""Held by whoever removes rows page by page until none is left. The page of another run, or the last of
+one that was killed and goes on in PostgreSQL, would be waited for and found gone: that looks like the end."""
 
 _SURVIVOR = struct.Struct(">qqi")
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from worker.adapters.aurora.connection import Session
-from worker.adapters.aurora.ledger import ERASE_LOCK
+from worker.adapters.aurora.ledger import CLEAR_LOCK, ERASE_LOCK
 from worker.adapters.aurora.statements import statements
 from worker.batch import StateKey
 from worker.upkeep import Deletion, Expired, Unlinked
@@ -61,12 +61,17 @@ class AuroraRetaining:
         return found and found._replace(kept=frozenset(row[1] for row in rows if row[4]))
 
     def unlink_disclosures(self, after: tuple[UUID, int] | None, page: int) -> Unlinked | None:
-        return self._unlinked("unlink_disclosures", after, page=page)
+        with self._session.connection() as connection, connection.transaction():
+            connection.execute(self._sql["exclude_clearing"], {"lock": CLEAR_LOCK})
+            given = {**_following(after), "page": page}
+            return _unlinked(connection.execute(self._sql["unlink_disclosures"], given).fetchall())
 
     def outlived(
         self, after: tuple[UUID, int] | None, page: int, courses: Collection[str], before: datetime
     ) -> Unlinked | None:
-        return self._unlinked("outlived", after, page=page, before=before, **_within(courses))
+        return _unlinked(
+            self._rows("outlived", **_following(after), page=page, before=before, **_within(courses))
+        )
 
     def drop_publications(self) -> int:
         return int(self._rows("drop_publications")[0][0])
@@ -78,18 +83,15 @@ class AuroraRetaining:
         return int(self._rows("expired_letters")[0][0])
 
     def bury_expired_letters(self, most: int) -> int:
-        return self._changed("bury_expired_letters", most=most)
+        with self._session.connection() as connection, connection.transaction():
+            connection.execute(self._sql["exclude_clearing"], {"lock": CLEAR_LOCK})
+            return connection.execute(self._sql["bury_expired_letters"], {"most": most}).rowcount
 
     def forget_courses(self, purged_before: datetime) -> int:
         return self._changed("forget_courses", before=purged_before)
 
     def forgettable_courses(self, purged_before: datetime) -> int:
         return int(self._rows("forgettable_courses", before=purged_before)[0][0])
-
-    def _unlinked(self, name: str, after: tuple[UUID, int] | None, **given: Any) -> Unlinked | None:
-        chain, number = after or (UUID(int=0), -1)
-        rows = self._rows(name, chain=chain, number=number, **given)
-        return Unlinked((rows[-1][0], rows[-1][1]), len(rows), rows[0][2]) if rows else None
 
     def _rows(self, name: str, **parameters: Any) -> list[Any]:
         with self._session.connection() as connection:
@@ -116,3 +118,12 @@ def _expired(rows: Sequence[Any], deletion: Deletion | None) -> Expired | None:
         return None
     last = StateKey(rows[-1][0], rows[-1][1])
     return Expired(last, len(rows), sum(row[2] for row in rows), sum(row[3] for row in rows), deletion)
+
+
+def _following(after: tuple[UUID, int] | None) -> dict[str, Any]:
+    chain, number = after or (UUID(int=0), -1)
+    return {"chain": chain, "number": number}
+
+
+def _unlinked(rows: Sequence[Any]) -> Unlinked | None:
+    return Unlinked((rows[-1][0], rows[-1][1]), len(rows), rows[0][2]) if rows else None
