@@ -3,23 +3,22 @@
 import argparse
 import dataclasses
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.backfilling.dealing import Unread, deal_apart
-from scripts.backfilling.inputs import LANES, Input, Reading, find, inspect
+from scripts.backfilling.filling import Filler
+from scripts.backfilling.inputs import Input, Reading, find, inspect
 from scripts.backfilling.lanes import Stopped, pause_of
 from scripts.backfilling.looking import Looking
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Edge, decode
+from scripts.backfilling.sharing import Unread
 from scripts.backfilling.ways import File, OverStream, Straight, Way
 from scripts.frame.script import Run, Script, WrongArguments, execute
 from scripts.jobs.closing import close_earlier_jobs
@@ -35,7 +34,6 @@ from worker.stream.retrying import Backoff
 
 _STUDENTS = 1 << 17
 _EVENTS = 2_000
-_SWITCH_SECONDS = 0.001
 _MANIFEST = "backfill-manifest.json"
 
 
@@ -128,14 +126,11 @@ def _taken(run: Run, plan: _Plan, way: Way) -> list[Entry]:
                 continue
             plan.manifest.save()
             rejects = Rejects(found.path, plan.rejects, keeps=not run.dry_run)
-            reading = (
-                *(found.path, plan.reading.columns),
-                Edge(plan.identity, plan.reading.realm, entry.arrived_at),
-            )
-            apart = partial(deal_apart, Unread(*reading, found.lines), lambda: run.stopping.asked)
-            dealing = apart if found.long else None
+            edge = Edge(plan.identity, plan.reading.realm, entry.arrived_at)
+            unread = Unread(found.path, plan.reading.columns, edge)
+            apart = unread if found.long else None
             try:
-                way.take(File(sources, decode(*reading), entry, rejects, advance, dealing))
+                way.take(File(sources, decode(*unread), entry, rejects, advance, apart))
             except Stopped:
                 break
             finally:
@@ -179,26 +174,14 @@ def _way(
             producer, delays = wiring.producer(settings), Backoff().delays(random.Random())
             yield OverStream(producer, given.rate, manifest, run.stopping, delays)
         else:
-            worlds = [wiring_jobs.world(settings, Tally(), pause_of(run.stopping)) for _ in range(LANES)]
-            for world in worlds:
-                held.callback(world.ledger.close)
-                held.callback(world.projection.close)
-            close_earlier_jobs(run, worlds[0].ledger, worlds[0].projection)
+            world = wiring_jobs.world(settings, Tally(), pause_of(run.stopping))
+            held.callback(world.ledger.close)
+            held.callback(world.projection.close)
+            close_earlier_jobs(run, world.ledger, world.projection)
             limits = Limits(given.transaction, given.transaction)
             policy = dataclasses.replace(wiring.policy(settings), limits=limits)
-            held.enter_context(_switching_soon())
-            yield Straight(worlds, Decoder(identity, settings.realm), policy, run.stopping)
-
-
-@contextmanager
-def _switching_soon() -> Iterator[None]:
-    """A lane that hears from its server waits at most so long for the thread that is computing."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
+            filler = Filler([world], Decoder(identity, settings.realm), policy, run.stopping)
+            yield Straight(filler, world.ledger, policy, run.stopping)
 
 
 def _told(entry: Entry, rejects: Rejects, *, dry_run: bool) -> str:

@@ -18,7 +18,8 @@ from worker.domain.event import REVISION_OF_NORMALISER, length_prefixed
 from worker.local.event_files import SUFFIXES, open_file
 
 REJECTED = ".rejected.csv"
-LANES = 3
+SHARES, LANES = 2, 2
+"""A long file is taken by so many processes, each of which writes by so many lanes."""
 _LONG = 10_000
 _BLOCK_BYTES = 1 << 20
 
@@ -32,13 +33,13 @@ class Input(NamedTuple):
 
     @property
     def long(self) -> bool:
-        """Whether it is worth more than one lane, and a process that reads it."""
+        """Whether it is worth more than one lane, and processes of its own."""
         return self.lines > _LONG
 
     @property
     def lanes(self) -> int:
         """By how many lanes it is written."""
-        return LANES if self.long else 1
+        return SHARES * LANES if self.long else 1
 
 
 class Reading(NamedTuple):
@@ -51,7 +52,7 @@ class Reading(NamedTuple):
 
     def sources(self, found: Input) -> list[str]:
         """The source of each lane of a file."""
-        how = (*self, str(REVISION_OF_NORMALISER), f"halves, or {WINDOW}")
+        how = (*self, str(REVISION_OF_NORMALISER), f"windows of {WINDOW}")
         digest = hashlib.blake2b(length_prefixed(*(part.encode() for part in how)), digest_size=6).hexdigest()
         return [f"file:{found.sha256}:{lane + 1}of{found.lanes}-{digest}" for lane in range(found.lanes)]
 

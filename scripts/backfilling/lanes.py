@@ -140,7 +140,7 @@ class Lane:
         try:
             self._pipeline.open(None)
             while (piece := self._next()) is not None:
-                batch = Batch(self.source, piece.high, piece.unpacked())
+                batch = Batch(self.source, piece.high, piece.events())
                 self._pipeline.take([batch])
                 self._pipeline.settle(NoStream())
                 self.done += batch.read

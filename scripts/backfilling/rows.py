@@ -13,7 +13,7 @@ from worker.domain.errors import Poison, Reason
 from worker.domain.event import ScoreEvent
 from worker.domain.formats import native
 from worker.domain.identity import Identity
-from worker.local.event_files import WHOLE, FileEvent, Turn, read_events
+from worker.local.event_files import WHOLE, FileEvent, Share, read_events
 
 NOT_A_ROW = "not_a_row"
 """Of a CSV file: quotes that do not match, or another number of cells than the header has."""
@@ -42,13 +42,13 @@ class Accepted(NamedTuple):
     event: ScoreEvent
 
 
-def decode(path: Path, columns: str, edge: Edge, turn: Turn = WHOLE) -> Iterator[Accepted | Rejected]:
-    """Every row of a file, or those of one turn, in its order.
+def decode(path: Path, columns: str, edge: Edge, share: Share = WHOLE) -> Iterator[Accepted | Rejected]:
+    """Every row of a file, or those of one share, in its order.
 
     Raises:
         ColumnsError: at once, before a row is read; the columns do not give an event.
     """
-    return _decoded(read_events(path, columns, turn), edge, csv=".csv" in path.name.lower())
+    return _decoded(read_events(path, columns, share), edge, csv=".csv" in path.name.lower())
 
 
 def _decoded(rows: Iterator[FileEvent], edge: Edge, *, csv: bool) -> Iterator[Accepted | Rejected]:

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import NamedTuple, Protocol
 
-from scripts.backfilling.dealing import Dealing, Dealt, Looked, Terms, Word, deal
-from scripts.backfilling.lanes import Lane, Stopped
+from scripts.backfilling.filling import Filled, Filler
+from scripts.backfilling.lanes import Stopped
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Rejected
-from scripts.backfilling.windows import END, NOTHING_FOLLOWS, WINDOW, Piece, length
+from scripts.backfilling.sharing import Unread, fill_apart
+from scripts.backfilling.windows import END
 from scripts.frame.showing import Advance
 from scripts.frame.stopping import Stopping
 from worker.batch import Source
@@ -19,8 +20,7 @@ from worker.domain.errors import StreamUnavailable
 from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
 from worker.ports import Ledger, Producer
-from worker.stream.decoding import Decoder
-from worker.stream.pipeline import Policy, World
+from worker.stream.pipeline import Policy
 
 _LOOK_EVERY = 1_000
 _SENT_TOGETHER = 4_000
@@ -29,7 +29,7 @@ _SENT_TOGETHER = 4_000
 class File(NamedTuple):
     """One file on its way: its sources, its rows as they are read, what is kept of it, who hears of each.
 
-    `dealing` is how its rows are dealt to lanes where that is not done here.
+    `apart` is how others find its rows, where they shall take it straight.
     """
 
     sources: Sequence[Source]
@@ -37,19 +37,15 @@ class File(NamedTuple):
     entry: Entry
     rejects: Rejects
     advance: Advance
-    dealing: Dealing | None = None
+    apart: Unread | None = None
 
-    def dealt(self, terms: Terms) -> Generator[Word]:
-        """The transactions of its rows, and what was read for them."""
-        yield from deal(self.rows, terms) if self.dealing is None else self.dealing(terms)
-
-    def note(self, looked: Looked) -> None:
+    def note(self, filled: Filled) -> None:
         """Add rows to the accounts."""
         entry = self.entry
-        entry.read += looked.accepted + len(looked.rejected)
-        entry.accepted += looked.accepted
-        entry.rejected += len(looked.rejected)
-        for row in looked.rejected:
+        entry.read += filled.accepted + len(filled.rejected)
+        entry.accepted += filled.accepted
+        entry.rejected += len(filled.rejected)
+        for row in filled.rejected:
             self.rejects.add(row)
 
     def events(self, stopping: Stopping) -> Iterator[Accepted]:
@@ -87,84 +83,46 @@ class Way(Protocol):
 
 
 class Straight:
-    """Into ledger and projection, in lanes; the ledger knows how far.
+    """Into ledger and projection; the ledger knows how far.
 
     Args:
-        worlds: the ports of each lane.
-        decoder: see `Lane`.
-        policy: of the pipelines; its limit of events is the size of a transaction.
-        stopping: heard by the lanes.
-        window: lines that are put into order together at the most.
+        filler: takes a short file.
+        ledger: has the books of every file.
+        policy: for the processes that take a long one.
+        stopping: heard by whoever takes it.
     """
 
-    def __init__(
-        self,
-        worlds: Sequence[World],
-        decoder: Decoder,
-        policy: Policy,
-        stopping: Stopping,
-        window: int = WINDOW,
-    ) -> None:
-        self._worlds = worlds
-        self._window = window
-        self._decoder = decoder
+    def __init__(self, filler: Filler, ledger: Ledger, policy: Policy, stopping: Stopping) -> None:
+        self._filler = filler
+        self._ledger = ledger
         self._policy = policy
         self._stopping = stopping
 
     def done(self, sources: Sequence[Source], entry: Entry) -> bool:
-        return entry.done and all(at_end(found) for found in positions(self._worlds[0].ledger, sources))
+        return entry.done and all(at_end(found) for found in positions(self._ledger, sources))
 
     def take(self, file: File) -> None:
-        with self._lanes(file.sources) as lanes:
-            self._deal(file, lanes)
-            for lane in lanes:
-                lane.put(NOTHING_FOLLOWS)
-                lane.put(None)
-            for lane in lanes:
-                lane.join()
-        if self._stopping.asked:
-            raise Stopped
-        progress = self._worlds[0].ledger.progress()
-        found = sum((progress[source].accounting for source in file.sources), Accounting())
-        file.entry.outcomes = {outcome.value: found[outcome] for outcome in Outcome}
-        file.entry.done = True
-
-    def _deal(self, file: File, lanes: Sequence[Lane]) -> None:
-        """Every row to its lane that the lane has not done yet."""
         entry = file.entry
         entry.read = entry.accepted = entry.rejected = 0
-        shown = passed = 0
-        window = length(entry.lines, self._window)
-        terms = Terms([lane.begun for lane in lanes], self._policy.limits.events, window)
-        with closing(file.dealt(terms)) as dealt:
-            for word in dealt:
-                if isinstance(word, Looked):
-                    passed += word.passed
-                    file.note(word)
-                elif isinstance(word, Dealt):
-                    lanes[word.lane].put(Piece(word.high, word.packed))
-                written = passed + entry.rejected + sum(lane.done for lane in lanes)
-                reached = (entry.read + written) // 2  # to read a row is half of the work
+        moved = shown = 0
+        with closing(self._filled(file)) as filled:
+            for word in filled:
+                file.note(word)
+                moved += word.moved
+                reached = (entry.read + entry.rejected + moved) // 2  # to read a row is half of the work
                 file.advance(reached - shown)
                 shown = reached
         if self._stopping.asked:
             raise Stopped
-        file.advance(entry.read - shown)
+        progress = self._ledger.progress()
+        found = sum((progress[source].accounting for source in file.sources), Accounting())
+        entry.outcomes = {outcome.value: found[outcome] for outcome in Outcome}
+        entry.done = True
 
-    @contextmanager
-    def _lanes(self, sources: Sequence[Source]) -> Iterator[list[Lane]]:
-        lanes: list[Lane] = []
-        try:
-            for source, world in zip(sources, self._worlds, strict=False):
-                ahead = self._window // self._policy.limits.events // len(sources) + 1
-                lanes.append(Lane(source, world, self._decoder, self._policy, self._stopping, ahead=ahead))
-            yield lanes
-        except BaseException:
-            for lane in lanes:
-                lane.abandon()
-            for lane in lanes:
-                lane.wait()
-            raise
+    def _filled(self, file: File) -> Generator[Filled]:
+        if file.apart is None:
+            return self._filler.fill(file.sources, file.rows)
+        return fill_apart(file.apart, file.sources, self._policy, self._stopping)
 
 
 class OverStream:

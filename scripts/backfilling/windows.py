@@ -4,36 +4,30 @@ An export is in the order of time, so that a transaction of it touches nearly as
 each loaded, folded, written and raised by itself. Inside a window the attempts of one state stand together,
 and those of a course too: the index of the ledger is written in a row instead of everywhere.
 
-The longer a window, the seldomer is a state touched, each time for more than its row costs; but the first
-one is read while nobody writes, and the last one written while nobody reads. So a file has two at the least.
-A row's place follows from its line and its state alone, so a run that goes on finds every row where it was:
+The longer a window, the seldomer is a state touched, each time for more than its row costs; its rows are in
+memory until they are written. A row's place follows from its line and its state alone, so a run that goes on
+finds every row where it was:
 
     Position(lines before its window, place of its state in the order of a window)
 """
 
+import functools
 import itertools
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
-
-import msgspec
 
 from scripts.backfilling.rows import Accepted, Rejected
 from worker.batch import Delivered, course_digest
 from worker.domain.event import ScoreEvent, register_of
 from worker.domain.position import Position
 
-WINDOW = 1 << 19
-"""Lines at the most. Three windows are in memory, packed: two are read while the one before is written."""
+WINDOW = 1 << 20
+"""Lines of the file; half a kilobyte of memory each."""
 END = Position(1 << 62)
 """What says that nothing follows: no file has so many lines."""
 
-_LEAST = 1 << 16
 _STUDENT_BITS, _COURSE_BITS = 20, 10
 LAST_PLACE = 1 << _STUDENT_BITS + _COURSE_BITS
-
-_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
-_decoder = msgspec.msgpack.Decoder(list[Delivered])
 
 
 class Window(NamedTuple):
@@ -44,65 +38,64 @@ class Window(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one transaction takes of a window, and where it ends; packed its events are a fifth as large."""
+    """What one transaction takes of a window: where it ends, and its rows by their places."""
 
     high: Position
-    packed: bytes
+    places: Sequence[tuple[Position, Sequence[Accepted]]]
 
-    def unpacked(self) -> list[Delivered]:
-        """Its events."""
-        return _decoder.decode(self.packed)
-
-
-NOTHING_FOLLOWS = Piece(END, _encoder.encode([]))
-
-Part: TypeAlias = defaultdict[int, list[msgspec.Raw]]
-"""One lane's rows of a window, packed, by their places."""
-
-
-def length(lines: int, most: int = WINDOW) -> int:
-    """How many lines each window of a file of so many has."""
-    return min(most, max(_LEAST, -(-lines // 2)))
+    def events(self) -> list[Delivered]:
+        """Its events; a row is known by its line inside the window."""
+        before = self.high.sequence
+        return [
+            Delivered(event, register_of(event), position, line - before)
+            for position, rows in self.places
+            for line, event in rows
+        ]
 
 
-def windows(rows: Iterable[Accepted | Rejected], lines: int) -> Iterator[Window]:
+NOTHING_FOLLOWS = Piece(END, ())
+
+Part: TypeAlias = dict[int, list[Accepted]]
+"""One lane's rows of a window, by their places."""
+
+
+def windows(rows: Iterable[Accepted | Rejected], lines: int = WINDOW) -> Iterator[Window]:
     """Cut rows at every so many lines of the file, whatever became of the lines between them."""
-    for number, some in itertools.groupby(rows, lambda row: (row.line - 1) // lines):
+    for number, some in itertools.groupby(rows, lambda row: (row[0] - 1) // lines):
         yield Window(number * lines, some)
 
 
 def place_of(event: ScoreEvent) -> int:
     """Where a state stands in a window, from 1: states of a course together; two may share a place."""
-    course = int.from_bytes(course_digest(event.course_id)) & ((1 << _COURSE_BITS) - 1)
     student = (event.student_key.int >> 64) & ((1 << _STUDENT_BITS) - 1)
-    return (course << _STUDENT_BITS) + student + 1
+    return _first_place(event.course_id) + student
 
 
-def put(part: Part, before: int, place: int, row: Accepted) -> None:
-    """Add a row to a lane's part of the window that so many lines come before."""
-    line, event = row
-    delivered = Delivered(event, register_of(event), Position(before, place), line - before)
-    part[place].append(msgspec.Raw(_encoder.encode(delivered)))
+@functools.lru_cache(1 << 12)
+def _first_place(course_id: str) -> int:
+    course = int.from_bytes(course_digest(course_id)) & ((1 << _COURSE_BITS) - 1)
+    return (course << _STUDENT_BITS) + 1
 
 
-def pieces(before: int, part: Mapping[int, Sequence[msgspec.Raw]], size: int) -> Iterator[Piece]:
+def pieces(before: int, part: Part, size: int) -> Iterator[Piece]:
     """The transactions of one lane's part of a window: of about that size, no place in two of them.
 
     Args:
         before: how many lines come before the window.
-        part: its rows, at each place in the order of the lines.
+        part: its rows, at each place in the order of the lines; what is given out is taken from it.
         size: events after which a transaction ends with the next place.
     """
-    packed: list[msgspec.Raw] = []
-    at = 0
+    places: list[tuple[Position, list[Accepted]]] = []
+    count = 0
     for place in sorted(part):
-        if len(packed) >= size:
-            yield Piece(Position(before, at), _encoder.encode(packed))
-            packed = []
-        packed += part[place]
-        at = place
-    if packed:
-        yield Piece(Position(before, at), _encoder.encode(packed))
+        rows = part.pop(place)
+        places.append((Position(before, place), rows))
+        count += len(rows)
+        if count >= size:
+            yield Piece(places[-1][0], places)
+            places, count = [], 0
+    if places:
+        yield Piece(places[-1][0], places)
 
 
 def in_turn(cut: Sequence[Iterator[Piece]]) -> Iterator[tuple[int, Piece]]:

@@ -17,9 +17,10 @@ which is where its owner will look for it.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
+from itertools import repeat
 from math import isfinite
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -38,7 +39,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].+)?")
 _UTC = "+00:00"
-_IN_UTC = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:Z|\+00:00)")
+_IN_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|\+00:00)")
 _ABSENT = object()
 _CELLS = 1 << 14
 _DATE = len("2026-03-02")
@@ -48,6 +49,7 @@ Cells: TypeAlias = Sequence[str]
 Row: TypeAlias = Any
 """An `Object`, or `Cells` in the order of the columns."""
 ToEvent: TypeAlias = Callable[[Row], dict[str, object]]
+ToStudent: TypeAlias = Callable[[Row], object]
 
 
 class ColumnsError(ValueError):
@@ -76,49 +78,43 @@ def event_mapper(spec: str, columns: Sequence[str], *, typed: bool) -> ToEvent:
     problems: list[str] = []
     sides = _right_sides(spec, problems)
     table = _Table(columns, typed)
-    takes: list[tuple[str, _Take]] = []
+    takes: dict[str, _Take] = {}
     for field in FIELDS:
         if field in OPTIONAL and field not in sides and field not in columns and not typed:
             continue  # an object further on may still have it, a row of cells cannot
         try:
-            takes.append((field, _take(field, sides.get(field), table)))
+            takes[field] = _take(field, sides.get(field), table)
         except ValueError as problem:
             problems.append(f"{field}: {problem}")
     if problems:
         raise ColumnsError(problems, columns)
-    return _of_objects(takes) if typed else _of_cells(takes, columns)
+    return _mapper(takes, table)
 
 
-def _of_objects(takes: Sequence[tuple[str, "_Take"]]) -> Callable[[Object], dict[str, object]]:
-    flat = [(field, *take) for field, take in takes]
-
-    def to_event(row: Object) -> dict[str, object]:
-        event: dict[str, object] = {}
-        for field, column, make in flat:
-            value = row if column is None else row.get(column, _ABSENT)
-            if make is not None:
-                value = make(value)
-            if value is not _ABSENT:
-                event[field] = value
-        return event
-
-    return to_event
+def student_mapper(spec: str, columns: Sequence[str], *, typed: bool) -> ToStudent:
+    """What names the student of a row, of columns that give an event; see `event_mapper`."""
+    column, make = _take("student_id", _right_sides(spec, []).get("student_id"), _Table(columns, typed))
+    if column is None and make is not None:
+        return make
+    name = column or "student_id"
+    return partial(_value, name) if typed else itemgetter(columns.index(name))
 
 
-def _of_cells(
-    takes: Sequence[tuple[str, "_Take"]], columns: Sequence[str]
-) -> Callable[[Cells], dict[str, object]]:
-    flat = [
-        (field, None if column is None else columns.index(column), make) for field, (column, make) in takes
-    ]
+def _mapper(takes: Mapping[str, "_Take"], table: "_Table") -> ToEvent:
+    """All fields that are one column's value at once, for most are; then what is made of some."""
+    plain = {field: take.column for field, take in takes.items() if take.column is not None}
+    pick = table.picker([*plain.values()])
+    made = [(field, take.make) for field, take in takes.items() if field in plain and take.make is not None]
+    whole = [(field, take.make) for field, take in takes.items() if take.column is None and take.make]
 
-    def to_event(cells: Cells) -> dict[str, object]:
-        event: dict[str, object] = {}
-        for field, at, make in flat:
-            value: object = cells if at is None else cells[at]
-            if make is not None:
-                value = make(value)
-            if value is not _ABSENT:
+    def to_event(row: Row) -> dict[str, object]:
+        event: dict[str, object] = dict(zip(plain, pick(row), strict=True))
+        for field, make in made:
+            value = event[field] = make(event[field])
+            if value is _ABSENT:
+                del event[field]
+        for field, make_of in whole:
+            if (value := make_of(row)) is not _ABSENT:
                 event[field] = value
         return event
 
@@ -152,6 +148,15 @@ class _Table(NamedTuple):
 
     columns: Sequence[str]
     typed: bool
+
+    def picker(self, columns: Sequence[str]) -> Callable[[Row], Iterable[object]]:
+        """What gives the values of some columns."""
+        if self.typed:
+            return lambda row: map(row.get, columns, repeat(_ABSENT))
+        if len(columns) > 1:
+            return itemgetter(*map(self.columns.index, columns))
+        places = [*map(self.columns.index, columns)]
+        return lambda cells: [cells[at] for at in places]
 
     def text_of(self, column: str) -> Callable[[Row], str]:
         """What gives a column's value as text."""
@@ -222,6 +227,10 @@ def _template(template: str, table: _Table) -> Callable[[Row], str]:
     return fill
 
 
+def _value(name: str, row: Object) -> object:
+    return row.get(name)
+
+
 def _value_text(name: str, row: Object) -> str:
     value = row.get(name)
     return "" if value is None else str(value)
@@ -268,8 +277,8 @@ def _parsed(text: str) -> datetime | None:
 
 
 def _time(text: str) -> str:
-    if usual := _IN_UTC.fullmatch(text):  # to read it and to write it anew takes longer
-        return text if text.endswith("Z") or _parsed(text) is None else f"{usual[1]}Z"
+    if _IN_UTC.fullmatch(text):  # to read it and to write it anew takes longer
+        return text
     moment = _moment(text)
     return text if moment is None else moment.isoformat().replace(_UTC, "Z")
 

@@ -12,14 +12,15 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BufferedReader, RawIOBase, TextIOWrapper
-from itertools import compress, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
+from zlib import crc32
 
 import orjson
 import zstandard
 
-from worker.local.columns import ColumnsError, ToEvent, event_mapper
+from worker.local.columns import ColumnsError, ToEvent, ToStudent, event_mapper, student_mapper
 
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst")
 """How the name of a file of attempts ends."""
@@ -30,31 +31,23 @@ _BOM = b"\xef\xbb\xbf"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is not UTF-8
 
 
-class Turn(NamedTuple):
-    """Every so manieth block of lines of a file, for whoever shares its reading with others.
+class Share(NamedTuple):
+    """The rows of some students, for whoever shares a file with others.
 
     Attributes:
-        number: of the first block that is wanted, from 0.
-        each: the next one is so many blocks further on.
-        lines: how many a block has.
+        number: of this share, from 0; to the first belongs what is nobody's, too.
+        of: how many there are.
     """
 
     number: int
-    each: int
-    lines: int
+    of: int
 
-    def has(self, line: int) -> bool:
-        """Whether a row is wanted that begins in this line."""
-        return (line - 1) // self.lines % self.each == self.number
-
-    def wanted(self, line: int, count: int) -> list[bool]:
-        """The same for so many lines from this one."""
-        if (line - 1) // self.lines == (line + count - 2) // self.lines or self.each == 1:
-            return [self.has(line)] * count
-        return [self.has(one) for one in range(line, line + count)]
+    def has(self, student: object) -> bool:
+        """Whether it is the share of a student, by the id as it stands in the file."""
+        return crc32(str(student).encode(errors="replace")) % self.of == self.number
 
 
-WHOLE = Turn(0, 1, 1)
+WHOLE = Share(0, 1)
 """Every row."""
 
 
@@ -71,13 +64,13 @@ class FileEvent(NamedTuple):
     event: dict[str, object] | bytes
 
 
-def read_events(path: Path, columns: str = "", turn: Turn = WHOLE) -> Iterator[FileEvent]:
+def read_events(path: Path, columns: str = "", share: Share = WHOLE) -> Iterator[FileEvent]:
     """Read a file of attempts, lazily and in its order; blank lines are no rows.
 
     Args:
         path: a file whose name ends in one of `SUFFIXES`.
         columns: where the fields come from (see `worker.local.columns`).
-        turn: which rows are wanted; the others are passed over.
+        share: whose rows are wanted; the others are passed over.
 
     Raises:
         ColumnsError: at once, before a row is read; the columns do not give an event.
@@ -89,8 +82,12 @@ def read_events(path: Path, columns: str = "", turn: Turn = WHOLE) -> Iterator[F
     if not name.endswith(SUFFIXES):
         raise ValueError(f"{path.name}: the name of a file of attempts ends in one of {', '.join(SUFFIXES)}")
     if name.endswith(SUFFIXES[:3]):
-        return _csv_events(path, event_mapper(columns, _csv_header(path), typed=False), turn)
-    return _ndjson_events(path, event_mapper(columns, _ndjson_keys(path), typed=True), turn)
+        header = _csv_header(path)
+        to_event = event_mapper(columns, header, typed=False)
+        return _csv_events(path, to_event, share, student_mapper(columns, header, typed=False))
+    keys = _ndjson_keys(path)
+    to_event = event_mapper(columns, keys, typed=True)
+    return _ndjson_events(path, to_event, share, student_mapper(columns, keys, typed=True))
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -155,36 +152,31 @@ def _csv_header(path: Path) -> list[str]:
     return header
 
 
-def _csv_events(path: Path, to_event: ToEvent, turn: Turn) -> Iterator[FileEvent]:
+def _csv_events(path: Path, to_event: ToEvent, share: Share, student_of: ToStudent) -> Iterator[FileEvent]:
     with open_file(path) as file, TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
         reader = csv.reader(text, strict=True)
-        width, before = len(next(reader)), reader.line_num
+        width, before, whole = len(next(reader)), reader.line_num, share == WHOLE
         while lines := [*islice(text, _TOGETHER)]:
-            for line, cells, raw in _rows(before, lines, text, turn):
+            for line, cells, raw in _rows(before, lines, text):
                 if cells is not None and len(cells) == width:
-                    yield FileEvent(line, to_event(cells))
-                elif cells != []:
+                    if whole or share.has(student_of(cells)):
+                        yield FileEvent(line, to_event(cells))
+                elif cells != [] and not share.number:
                     yield FileEvent(line, raw.rstrip("\r\n").encode("utf-8", "surrogateescape"))
             before += len(lines)
 
 
-def _rows(
-    before: int, lines: list[str], more: Iterator[str], turn: Turn
-) -> Iterable[tuple[int, list[str] | None, str]]:
-    """The wanted rows that begin in some lines: number of the first line, cells, the row as it stands.
+def _rows(before: int, lines: list[str], more: Iterator[str]) -> Iterable[tuple[int, list[str] | None, str]]:
+    """The rows that begin in some lines: number of the first line, cells, the row as it stands.
 
     There are no cells of what is no CSV or not UTF-8. What the last row takes of `more` is added to `lines`.
     """
     text = "".join(lines)
     if '"' not in text and (text.isascii() or not _NOT_UTF8.search(text)):  # a line is a row
-        wanted = turn.wanted(before + 1, len(lines))
-        if not any(wanted):
-            return ()
         with suppress(csv.Error):  # then the other way finds out which row it is
             cells = [*csv.reader(lines, strict=True)]
-            numbers = range(before + 1, before + len(lines) + 1)
-            return compress(zip(numbers, cells, lines, strict=True), wanted)
-    return (row for row in _rows_with_quotes(before, lines, more) if turn.has(row[0]))
+            return zip(range(before + 1, before + len(lines) + 1), cells, lines, strict=True)
+    return _rows_with_quotes(before, lines, more)
 
 
 def _rows_with_quotes(
@@ -215,15 +207,17 @@ def _ndjson_keys(path: Path) -> list[str]:
     return list(keys)
 
 
-def _ndjson_events(path: Path, to_event: ToEvent, turn: Turn) -> Iterator[FileEvent]:
+def _ndjson_events(path: Path, to_event: ToEvent, share: Share, student_of: ToStudent) -> Iterator[FileEvent]:
+    whole = share == WHOLE
     with open_file(path) as file:
         for number, line in enumerate(file, start=1):
-            if not turn.has(number):
-                continue
             raw = (line.removeprefix(_BOM) if number == 1 else line).rstrip(b"\r\n")
-            if raw.strip():
-                row = _json_object(raw)
-                yield FileEvent(number, raw if row is None else to_event(row))
+            row = _json_object(raw)
+            if row is not None:
+                if whole or share.has(student_of(row)):
+                    yield FileEvent(number, to_event(row))
+            elif raw.strip() and not share.number:
+                yield FileEvent(number, raw)
 
 
 def _json_object(line: bytes) -> dict[str, object] | None:

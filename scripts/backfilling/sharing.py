@@ -1,0 +1,201 @@
+"""A long file by several processes: each reads it, and takes the rows of its own students all the way.
+
+To judge a row, to fold and to write it is work for an interpreter, and one interpreter fills one core. Rows
+that went from one process to another would cost more on their way than the lines that each passes over.
+"""
+
+import heapq
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from scripts.backfilling.filling import Filled, Filler
+from scripts.backfilling.inputs import SHARES
+from scripts.backfilling.lanes import Stopped, pause_of
+from scripts.backfilling.rows import Edge, Rejected, decode
+from scripts.frame.collecting import collect_rarely
+from scripts.frame.script import Refused
+from scripts.frame.stopping import Stopping
+from scripts.jobs.tally import Tally
+from worker import wiring_jobs
+from worker.batch import Source
+from worker.domain.errors import Fatal, Unavailable
+from worker.local.event_files import Share
+from worker.settings import load
+from worker.stream.decoding import Decoder
+from worker.stream.pipeline import Policy, World
+
+_LOOK_SECONDS = 0.2
+_SWITCH_SECONDS = 0.001
+"""A lane that hears from its server waits at most so long for the thread that is computing."""
+_NO_LINE_FOLLOWS = 1 << 62
+
+
+class Unread(NamedTuple):
+    """A file that others shall read: where it is, and how its rows become events."""
+
+    path: Path
+    columns: str
+    edge: Edge
+
+
+class Charge(NamedTuple):
+    """What one process does: its share of a file, into which sources, and how."""
+
+    unread: Unread
+    share: Share
+    sources: Sequence[Source]
+    policy: Policy
+
+
+def fill_apart(
+    unread: Unread, sources: Sequence[Source], policy: Policy, stopping: Stopping
+) -> Generator[Filled]:
+    """Every row to the lane of its student, by processes of their own; see `Filler.fill`.
+
+    What is rejected comes in the order of the lines.
+
+    Raises:
+        OSError: the file cannot be read, or one of the processes was ended.
+        EOFError: the compressed file ends too early.
+        Exception: what ended one of them.
+    """
+    context = multiprocessing.get_context("spawn")
+    each = len(sources) // SHARES
+    writers: list[_Writer] = []
+    try:
+        for number in range(SHARES):
+            here, there = context.Pipe()
+            own = sources[number * each : (number + 1) * each]
+            charge = Charge(unread, Share(number, SHARES), own, policy)
+            writers.append(_Writer(context.Process(target=_fill, args=(there, charge), daemon=True), here))
+            writers[-1].process.start()
+            there.close()
+        yield from _in_order(_heard({writer.channel: writer for writer in writers}, unread.path, stopping))
+    finally:
+        for writer in writers:
+            writer.end()
+
+
+class _Writer(NamedTuple):
+    process: BaseProcess
+    channel: Connection
+
+    def stop(self) -> None:
+        """Ask it to end where the work can be resumed."""
+        with suppress(OSError):
+            self.channel.send_bytes(_STOP)
+
+    def end(self) -> None:
+        """It may end anywhere: what it has begun the next run finishes."""
+        self.process.kill()
+        self.process.join()
+        self.channel.close()
+
+
+def _heard(
+    writers: Mapping[Connection, _Writer], path: Path, stopping: Stopping
+) -> Iterator[tuple[Connection, Filled]]:
+    """The words of all who are at work, until the last has ended, and who has said each."""
+    at_work, told = dict(writers), False
+    while at_work:
+        if stopping.asked and not told:
+            told = True
+            for writer in at_work.values():
+                writer.stop()
+        ready = wait(list(at_work), _LOOK_SECONDS)
+        for channel in [channel for channel in at_work if channel in ready]:
+            try:
+                word = channel.recv_bytes()
+            except (EOFError, ConnectionError):
+                raise OSError(f"a process that was writing {path} has been ended") from None
+            if word.startswith(_FAILED):
+                raise pickle.loads(word[1:])  # noqa: S301 - a process of our own has written it
+            if word == _OVER:
+                del at_work[channel]
+                yield channel, Filled(_NO_LINE_FOLLOWS, (), 0, 0)
+            else:
+                yield channel, _decoder.decode(word)
+
+
+def _in_order(words: Iterator[tuple[Connection, Filled]]) -> Iterator[Filled]:
+    """What is rejected is held until everybody has read further."""
+    held: list[Rejected] = []
+    lines: dict[Connection, int] = {}
+    for channel, word in words:
+        lines[channel] = word.line
+        for row in word.rejected:
+            heapq.heappush(held, row)
+        line = min(lines.values()) if len(lines) == SHARES else 0
+        rejected = []
+        while held and held[0].line <= line:
+            rejected.append(heapq.heappop(held))
+        yield Filled(line, rejected, word.accepted, word.moved)
+
+
+_STOP, _OVER, _FAILED = b"stop", b"", b"\xc1"
+"""What is said beside words; none of it begins one, and the last is no MessagePack at all."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Filled)
+
+
+def _fill(channel: Connection, charge: Charge) -> None:
+    """What a process does. Signals are for the first one, which tells the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    collect_rarely()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    stopping = Stopping()
+    threading.Thread(target=_listen, args=(channel, stopping), daemon=True).start()
+    path, columns, edge = charge.unread
+    try:
+        with _worlds(len(charge.sources), stopping) as worlds:
+            filler = Filler(worlds, Decoder(edge.identity, edge.realm), charge.policy, stopping)
+            for word in filler.fill(charge.sources, decode(path, columns, edge, charge.share)):
+                channel.send_bytes(_encoder.encode(word))
+    except Stopped:
+        channel.send_bytes(_OVER)
+    except Exception as error:
+        channel.send_bytes(_FAILED + _packed(error))
+    else:
+        channel.send_bytes(_OVER)
+
+
+@contextmanager
+def _worlds(lanes: int, stopping: Stopping) -> Iterator[list[World]]:
+    settings = load(os.environ)
+    with ExitStack() as held:
+        worlds = [wiring_jobs.world(settings, Tally(), pause_of(stopping)) for _ in range(lanes)]
+        for world in worlds:
+            held.callback(world.ledger.close)
+            held.callback(world.projection.close)
+        yield worlds
+
+
+def _listen(channel: Connection, stopping: Stopping) -> None:
+    """Until the first process asks to stop, or is no more."""
+    try:
+        channel.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)  # of what is begun, the next run finishes what was not committed
+    stopping.ask()
+
+
+def _packed(error: Exception) -> bytes:
+    if isinstance(error, (OSError, EOFError, Unavailable, Fatal, Refused)):
+        return pickle.dumps(error)
+    traceback.print_exc()  # only here it can be told where it came from
+    return pickle.dumps(Fatal(f"{type(error).__name__} in a process that was writing, told above"))
