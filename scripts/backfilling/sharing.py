@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -83,7 +83,7 @@ def fill_apart(
             writers.append(_Writer(context.Process(target=_fill, args=(there, charge), daemon=True), here))
             writers[-1].process.start()
             there.close()
-        yield from _in_order(_heard({writer.channel: writer for writer in writers}, unread.path, stopping))
+        yield from in_order(_heard(writers, unread.path, stopping), len(writers))
     finally:
         for writer in writers:
             writer.end()
@@ -105,11 +105,9 @@ class _Writer(NamedTuple):
         self.channel.close()
 
 
-def _heard(
-    writers: Mapping[Connection, _Writer], path: Path, stopping: Stopping
-) -> Iterator[tuple[Connection, Filled]]:
+def _heard(writers: Sequence[_Writer], path: Path, stopping: Stopping) -> Iterator[tuple[Connection, Filled]]:
     """The words of all who are at work, until the last has ended, and who has said each."""
-    at_work, told = dict(writers), False
+    at_work, told = {writer.channel: writer for writer in writers}, False
     while at_work:
         if stopping.asked and not told:
             told = True
@@ -130,15 +128,15 @@ def _heard(
                 yield channel, _decoder.decode(word)
 
 
-def _in_order(words: Iterator[tuple[Connection, Filled]]) -> Iterator[Filled]:
-    """What is rejected is held until everybody has read further."""
+def in_order(words: Iterable[tuple[Hashable, Filled]], of: int) -> Iterator[Filled]:
+    """The words of so many, what is rejected in the order of its lines: held until all have read further."""
     held: list[Rejected] = []
-    lines: dict[Connection, int] = {}
-    for channel, word in words:
-        lines[channel] = word.line
+    lines: dict[Hashable, int] = {}
+    for who, word in words:
+        lines[who] = word.line
         for row in word.rejected:
             heapq.heappush(held, row)
-        line = min(lines.values()) if len(lines) == SHARES else 0
+        line = min(lines.values()) if len(lines) == of else 0
         rejected = []
         while held and held[0].line <= line:
             rejected.append(heapq.heappop(held))

@@ -280,7 +280,11 @@ def _time(text: str) -> str:
     if _IN_UTC.fullmatch(text):  # to read it and to write it anew takes longer
         return text
     moment = _moment(text)
-    return text if moment is None else moment.isoformat().replace(_UTC, "Z")
+    return text if moment is None else _text_of(moment)
+
+
+def _text_of(moment: datetime) -> str:
+    return moment.isoformat().replace(_UTC, "Z")
 
 
 @lru_cache(_CELLS)
@@ -291,6 +295,6 @@ def _shifted(base: str, sign: str, days: str) -> str:
     if moment is None or isinstance(count, str):
         return f"{base}{sign}{days}d"
     try:
-        return (moment + timedelta(days=count if sign == "+" else -count)).isoformat()
+        return _text_of(moment + timedelta(days=count if sign == "+" else -count))
     except OverflowError:
         return f"{base}{sign}{days}d"

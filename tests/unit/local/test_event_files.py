@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from worker.local.columns import ColumnsError
-from worker.local.event_files import FileEvent, Turn, read_events
+from worker.local.event_files import FileEvent, Share, read_events
 
 HEADER = "student_id,course_id,item_id,attempt,score,max_score,occurred_at,graded_at"
 OBJECT = '{"student_id":"s","course_id":"c","item_id":"q","score":1,"max_score":2,"occurred_at":"2026-03-01"}'
@@ -133,16 +133,29 @@ def test_rows_are_the_same_wherever_a_block_of_lines_ends(write: Write, above: i
     assert first["item_id"] == "a\nb\nc"
 
 
-@pytest.mark.parametrize("lines", [1, 7, 900, 1_000, 1_700])
+@pytest.mark.parametrize("columns", ["", "student_id={student_id}-{course_id}"])
 @pytest.mark.parametrize("name", ["a.csv", "quoted.csv", "a.ndjson"])
-def test_readers_that_take_turns_read_every_row_once(write: Write, name: str, lines: int) -> None:
-    item = '"a\nb"' if name == "quoted.csv" else "q"
-    rows = "".join(f"s{n},c,{item if n % 900 == 1 else 'q'},1,1,2,2026-03-01,\n" for n in range(2_500))
-    path = write(name, f"{HEADER}\n{rows}" if name.endswith(".csv") else f"{OBJECT}\n" * 2_500)
-    whole = [*read_events(path)]
-    parts = [[*read_events(path, "", Turn(number, 3, lines))] for number in range(3)]
-    for number, part in enumerate(parts):
-        assert all((row.line - 1) // lines % 3 == number for row in part)
+def test_those_who_share_a_file_read_every_row_once(write: Write, name: str, columns: str) -> None:
+    def line(number: int) -> str:
+        student, item = f"s{number % 40}", "a\nb" if number % 900 == 1 and name == "quoted.csv" else "q"
+        if number % 100 == 7:
+            return "s7,c" if name.endswith(".csv") else "[1]"
+        if name.endswith(".csv"):
+            return (
+                f'{student},c,"{item}",1,1,2,2026-03-01,'
+                if "\n" in item
+                else f"{student},c,q,1,1,2,2026-03-01,"
+            )
+        return OBJECT.replace('"s"', f'"{student}"')
+
+    rows = "".join(f"{line(n)}\n" for n in range(2_500))
+    path = write(name, f"{HEADER}\n{rows}" if name.endswith(".csv") else rows)
+    whole = [*read_events(path, columns)]
+    parts = [[*read_events(path, columns, Share(number, 3))] for number in range(3)]
+    students = [{row.event["student_id"] for row in part if isinstance(row.event, dict)} for part in parts]
+    assert all(students)
+    assert len(set.union(*students)) == sum(map(len, students)) == 40
+    assert [isinstance(row.event, bytes) for part in parts[1:] for row in part].count(True) == 0
     assert sorted((row for part in parts for row in part), key=lambda row: row.line) == whole
 
 

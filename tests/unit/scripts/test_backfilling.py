@@ -1,10 +1,8 @@
 """The parts of a backfill over twins: what is a row, where it goes, and that a run may end anywhere."""
 
-import gzip
 import io
 import itertools
 import json
-import multiprocessing
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,15 +13,17 @@ import pytest
 import zstandard
 from rich.console import Console
 
-from scripts.backfilling.dealing import Dealt, Looked, Terms, Unread, Word, deal, deal_apart
-from scripts.backfilling.inputs import LANES, Input, Reading, find, inspect, lane_of
+from scripts.backfilling.dealing import Dealt, Looked, Terms, deal
+from scripts.backfilling.filling import Filled, Filler
+from scripts.backfilling.inputs import LANES, SHARES, Input, Reading, find, inspect, lane_of
 from scripts.backfilling.lanes import Lane, Stopped, pause_of
 from scripts.backfilling.looking import Looking
 from scripts.backfilling.manifest import Entry, Manifest
 from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Accepted, Edge, Rejected, decode
+from scripts.backfilling.sharing import in_order
 from scripts.backfilling.ways import File, OverStream, Straight, at_end
-from scripts.backfilling.windows import LAST_PLACE, Part, Piece, length, pieces, place_of, put, windows
+from scripts.backfilling.windows import LAST_PLACE, Part, pieces, place_of, windows
 from scripts.frame.report import Report
 from scripts.frame.script import Refused, Run, WrongArguments
 from scripts.frame.showing import Show
@@ -59,13 +59,13 @@ class Scene:
         self.stopping = Stopping()
         self.time = Time()
 
+    def world(self) -> World:
+        return World(self.ledger, self.projection, Tally(), self.time.now, pause_of(self.stopping))
+
     def straight(self, events: int = 7, window: int = 120) -> Straight:
         policy = Policy(limits=Limits(events, events))
-        worlds = [
-            World(self.ledger, self.projection, Tally(), self.time.now, pause_of(self.stopping))
-            for _ in SOURCES
-        ]
-        return Straight(worlds, DECODER, policy, self.stopping, window)
+        filler = Filler([self.world() for _ in SOURCES], DECODER, policy, self.stopping, window)
+        return Straight(filler, self.ledger, policy, self.stopping)
 
     def file(self, rows: Sequence[Accepted | Rejected], tmp_path: Path) -> File:
         entry = Entry("x.csv", NOW, len(rows) + 1)
@@ -152,23 +152,17 @@ def test_in_a_window_the_rows_of_a_state_stand_together_and_no_place_is_cut() ->
         some = [row for row in whole if isinstance(row, Accepted)]
         part: Part = defaultdict(list)
         for row in some:
-            put(part, before, place_of(row.event), row)
+            part[place_of(row.event)].append(row)
         cut = list(pieces(before, part, 10))
-        taken = [delivered for piece in cut for delivered in piece.unpacked()]
+        assert not part
+        taken = [delivered for piece in cut for delivered in piece.events()]
         assert sorted(before + one.number for one in taken) == [row.line for row in some]
         keys = [delivered.key for delivered in taken]
         assert len([*itertools.groupby(keys)]) == len(set(keys))
-        places = [{one.position for one in piece.unpacked()} for piece in cut]
+        places = [{one.position for one in piece.events()} for piece in cut]
         assert all(max(before) < min(after) for before, after in itertools.pairwise(places))
         assert [piece.high for piece in cut] == [max(found) for found in places]
-        assert all(len(piece.unpacked()) >= 10 for piece in cut[:-1])
-
-
-@pytest.mark.parametrize(
-    ("lines", "each"), [(1, 65_536), (65_536, 65_536), (200_001, 100_001), (9_000_000, 524_288)]
-)
-def test_a_file_has_two_windows_at_the_least_unless_they_were_short(lines: int, each: int) -> None:
-    assert length(lines) == each
+        assert all(len(piece.events()) >= 10 for piece in cut[:-1])
 
 
 def test_a_place_does_not_depend_on_what_else_is_accepted() -> None:
@@ -253,8 +247,7 @@ def test_a_lane_without_rows_ends_as_well(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_a_stop_ends_the_wait_for_a_server(scene: Scene, tmp_path: Path) -> None:
-    straight = scene.straight()
-    lane = Lane(SOURCES[0], straight._worlds[0], DECODER, Policy(), scene.stopping)
+    lane = Lane(SOURCES[0], scene.world(), DECODER, Policy(), scene.stopping)
     scene.ledger.away = True
     scene.stopping.ask()
     with pytest.raises(Stopped):
@@ -321,7 +314,7 @@ def test_a_file_is_known_by_content_and_reading(tmp_path: Path) -> None:
 
 def test_a_long_file_has_several_lanes() -> None:
     assert len(READING.sources(Input(Path("a.csv"), "00", 10_000))) == 1
-    assert len(READING.sources(Input(Path("a.csv"), "00", 10_001))) == LANES
+    assert len(READING.sources(Input(Path("a.csv"), "00", 10_001))) == SHARES * LANES
 
 
 def test_lines_are_counted_inflated_and_a_file_cut_short_is_told_before_anything(tmp_path: Path) -> None:
@@ -416,53 +409,37 @@ def test_a_dry_run_tells_the_difference_and_moves_nothing(scene: Scene, tmp_path
     assert scene.ledger.progress() == {}
 
 
-def dealt(words: Iterator[Word]) -> tuple[int, list[Rejected], list[tuple[int, Piece]]]:
-    """How many rows are events, those that are none, and the transactions."""
-    accepted, rejected, cut = 0, list[Rejected](), list[tuple[int, Piece]]()
-    for word in words:
-        if isinstance(word, Looked):
-            accepted += word.accepted
-            rejected += word.rejected
-        elif isinstance(word, Dealt):
-            cut.append((word.lane, Piece(word.high, word.packed)))
-    return accepted, rejected, cut
-
-
-def test_a_process_of_its_own_deals_the_rows_of_a_file_alike(tmp_path: Path) -> None:
-    rows = [ROW.replace("ada", f"pupil-{n % 40}").replace("quiz-1", f"quiz-{n // 40}") for n in range(500)]
-    rows[77] = rows[77].replace(",5,", ",secret,")
-    path = written(tmp_path / "a.csv", HEADER, *rows)
+def test_what_a_lane_has_done_is_passed_over_and_counted() -> None:
+    rows = rows_of(500)
     terms = Terms([ORIGIN, Position(120, 1 << 29)], 30, 120)
-    here = dealt(deal(decode(path, "", EDGE), terms))
-    assert here == dealt(deal_apart(Unread(path, "", EDGE, 501), lambda: False, terms))
-    accepted, rejected, cut = here
-    assert (accepted, rejected) == (499, [Rejected(79, "invalid_field", "score")])
-    assert {lane for lane, _ in cut} == {0, 1}
-    assert all(piece.high > terms.begun[lane] for lane, piece in cut)
+    words = list(deal(rows, terms))
+    looked = [word for word in words if isinstance(word, Looked)]
+    cut = [word for word in words if isinstance(word, Dealt)]
+    assert [row for word in looked for row in word.rejected] == [
+        row for row in rows if isinstance(row, Rejected)
+    ]
+    accepted = sum(word.accepted for word in looked)
+    assert accepted == sum(isinstance(row, Accepted) for row in rows)
+    passed = sum(word.passed for word in looked)
+    assert passed + sum(len(word.piece.events()) for word in cut) == accepted
+    assert passed > 0
+    assert {word.lane for word in cut} == {0, 1}
+    assert all(word.piece.high > terms.begun[word.lane] for word in cut)
 
 
-def test_what_is_wrong_with_a_file_is_told_by_the_process_that_reads_it(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv.gz"
-    path.write_bytes(gzip.compress("\n".join([HEADER, *[ROW] * 50_000]).encode())[:-20])
-    with pytest.raises(EOFError):
-        dealt(deal_apart(Unread(path, "", EDGE, 50_001), lambda: False, Terms([ORIGIN], 2_000, 20_000)))
-
-
-def test_a_reader_that_is_killed_is_an_error_and_no_end(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", HEADER, *[ROW] * 20_000)
-    words = deal_apart(Unread(path, "", EDGE, 20_001), lambda: False, Terms([ORIGIN], 100, 200))
-    assert isinstance(next(words), Looked)
-    for child in multiprocessing.active_children():
-        child.kill()
-    with pytest.raises(OSError, match="has been ended"):
-        dealt(words)
-
-
-def test_a_reader_ends_when_somebody_asks(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", HEADER, *[ROW] * 20_000)
-    stopping = Stopping()
-    words = deal_apart(Unread(path, "", EDGE, 20_001), lambda: stopping.asked, Terms([ORIGIN], 100, 200))
-    assert isinstance(next(words), Looked)
-    stopping.ask()
-    assert list(words) == []
-    assert not multiprocessing.active_children()
+def test_rejected_rows_come_in_the_order_of_their_lines_whoever_was_faster() -> None:
+    rows = [Rejected(line, "invalid_field", "score") for line in range(2, 42)]
+    parts = [rows[::2], [row for row in rows[1::2] if row.line < 30]]
+    told = [
+        ("slow", Filled(3, parts[0][:1], 5, 0)),
+        ("fast", Filled(41, parts[1], 9, 3)),
+        ("slow", Filled(20, parts[0][1:10], 0, 2)),
+        ("slow", Filled(41, parts[0][10:], 1, 1)),
+        ("fast", Filled(1 << 62, (), 0, 0)),
+        ("slow", Filled(1 << 62, (), 0, 0)),
+    ]
+    words = list(in_order(told, 2))
+    lines = [row.line for word in words for row in word.rejected]
+    assert lines == sorted(row.line for part in parts for row in part)
+    assert [sum(getattr(word, name) for word in words) for name in ("accepted", "moved")] == [15, 6]
+    assert max(row.line for word in words[:2] for row in word.rejected) <= 3
