@@ -57,7 +57,7 @@ GENERATOR = TaskSize(cpu=1024, memory=2048)
 lateness as the system's. What it takes of a core at the promised rate says docs/load-test/report.json."""
 
 FILLER = TaskSize(cpu=2048, memory=4096)
-"""A backfill is three interpreters, two that read and one that writes, and three windows of rows."""
+"""A backfill is two processes at work, each with half a window of rows in memory."""
 
 JOBS: Mapping[str, Job] = {
     "migrate": Job(command=("python", "-m", "worker", "migrate")),

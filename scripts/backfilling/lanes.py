@@ -1,4 +1,4 @@
-"""Lanes into ledger and projection: while one waits for a server, the other one folds.
+"""Lanes into ledger and projection: while one waits for a server, another one folds.
 
 Each has its own connections, its own thread and its own source in the ledger, whose progress is the only
 truth about what is done. A student belongs to one lane for ever, and a lane takes its rows in the order

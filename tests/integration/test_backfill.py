@@ -1,7 +1,9 @@
 """A backfill on real servers: the result is right, and a run that dies anywhere ends in the same one."""
 
 import csv
+import gzip
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,8 +24,14 @@ from psycopg.conninfo import make_conninfo
 
 from scripts import replay
 from scripts.backfill import main
+from scripts.backfilling.filling import Filled
+from scripts.backfilling.inputs import LANES, SHARES
+from scripts.backfilling.rows import Edge
+from scripts.backfilling.sharing import Unread, fill_apart
+from scripts.frame.stopping import Stopping
 from tests.integration.operated import System
 from worker import wiring
+from worker.domain.errors import Fatal
 from worker.local.edges import Edges
 from worker.local.event_files import read_events
 from worker.local.keys import ensure_keys
@@ -31,6 +39,8 @@ from worker.local.recompute import recompute
 from worker.local.stack import Stack
 from worker.local.verifying import scores_equal_recomputation, states_equal_ledger
 from worker.settings import load
+from worker.stream.decoding import Limits
+from worker.stream.pipeline import Policy
 
 HEADER = ["student_id", "course_id", "item_id", "attempt", "score", "max_score", "occurred_at", "graded_at"]
 
@@ -125,6 +135,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, dict[str, o
 
 
 Ran = Callable[..., tuple[int, dict[str, Mapping[str, int]]]]
+Apart = Callable[[Path, Stopping], Generator[Filled]]
 
 
 def scores(path: Path, rows: int) -> Path:
@@ -197,6 +208,75 @@ def test_ctrl_c_ends_a_run_where_it_can_be_resumed(
     proven(place, path)
 
 
+@pytest.fixture
+def apart(make_place: Callable[[], Place], monkeypatch: pytest.MonkeyPatch) -> tuple[Place, Apart]:
+    """What the processes of a long file tell, and the place they write to."""
+    place = make_place()
+    for name, value in place.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = load(place.environment)
+    edge = Edge(wiring.identity(settings, 1_000), settings.realm, datetime.now(UTC))
+    sources = [f"file:x:{number + 1}of{SHARES * LANES}" for number in range(SHARES * LANES)]
+
+    def begun(path: Path, stopping: Stopping) -> Generator[Filled]:
+        return fill_apart(Unread(path, "", edge), sources, Policy(limits=Limits(100, 100)), stopping)
+
+    return place, begun
+
+
+def test_each_process_takes_its_own_students_and_every_row_is_told_once(
+    apart: tuple[Place, Apart], tmp_path: Path
+) -> None:
+    (place, fill), path = apart, scores(tmp_path / "scores.csv", 15_000)
+    words = list(fill(path, Stopping()))
+    rejected = [row.line for word in words for row in word.rejected]
+    assert rejected == [*range(101, 15_002, 100)]
+    assert sum(word.accepted for word in words) == sum(word.moved for word in words) == place.read() == 14_850
+    with place.connection() as connection:
+        written = connection.execute("SELECT count(*) FROM source_progress WHERE read > 1000").fetchone()
+    assert written == (SHARES * LANES,)
+    proven(place, path)
+
+
+def test_a_stop_is_heard_by_all_processes_and_none_is_left(
+    apart: tuple[Place, Apart], tmp_path: Path
+) -> None:
+    (place, fill), stopping = apart, Stopping()
+    for word in fill(scores(tmp_path / "scores.csv", 15_000), stopping):
+        if word.moved:
+            stopping.ask()
+    assert 0 < place.read() < 14_850
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_is_killed_is_an_error_and_no_end(apart: tuple[Place, Apart], tmp_path: Path) -> None:
+    (place, fill), path = apart, scores(tmp_path / "scores.csv", 15_000)
+
+    def killing() -> Iterator[Filled]:
+        for word in fill(path, Stopping()):
+            if word.moved:
+                multiprocessing.active_children()[0].kill()
+            yield word
+
+    with pytest.raises(OSError, match="has been ended"):
+        list(killing())
+    assert not multiprocessing.active_children()
+    assert sum(word.accepted for word in fill(path, Stopping())) == 14_850
+    proven(place, path)
+
+
+def test_what_ends_one_process_ends_the_run(apart: tuple[Place, Apart], tmp_path: Path) -> None:
+    (place, fill), path = apart, tmp_path / "scores.csv.gz"
+    path.write_bytes(gzip.compress(scores(tmp_path / "scores.csv", 15_000).read_bytes())[:-20])
+    with pytest.raises(EOFError):
+        list(fill(path, Stopping()))
+    with place.connection() as connection:
+        connection.execute("DROP TABLE course_scores CASCADE")
+    with pytest.raises(Fatal):
+        list(fill(tmp_path / "scores.csv", Stopping()))
+    assert not multiprocessing.active_children()
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     make_place: Callable[[], Place], run: Ran, tmp_path: Path
 ) -> None:
@@ -234,7 +314,7 @@ def test_a_run_over_the_stream_that_is_killed_anywhere_sends_every_row(
     begun, chance, breaks = datetime.now(UTC) - timedelta(seconds=1), random.Random(), list[int]()
     try:
         for _ in range(3):
-            breaks.append(chance.randint(1, 9))
+            breaks.append(chance.randint(1, 5))
             process = system.start("backfill", *sent, broken_at=breaks[-1])
             process.communicate(timeout=60)
             assert process.returncode == -signal.SIGKILL, breaks
