@@ -17,6 +17,7 @@ from worker.domain.position import Position
 from worker.ports import Ledger, Pause
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Pipeline, Policy, World
+from worker.stream.waiting import Waiting
 
 _LOOK_SECONDS = 0.2
 
@@ -87,7 +88,7 @@ class Lane:
         ahead: int = 2,
     ) -> None:
         self.source = source
-        self.begun = _begun(source, world.ledger)
+        self.begun = Waiting(world, policy).until_ledger(lambda: _begun(source, world.ledger))
         self._pipeline = Pipeline(source, decoder, world, policy)
         self._stopping = stopping
         self.done = 0

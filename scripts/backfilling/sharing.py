@@ -8,11 +8,12 @@ import heapq
 import multiprocessing
 import os
 import pickle
+import random
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -33,9 +34,11 @@ from worker import wiring_jobs
 from worker.batch import Source
 from worker.domain.errors import Fatal, Unavailable
 from worker.local.event_files import Share
+from worker.ports import Pause
 from worker.settings import load
 from worker.stream.decoding import Decoder
 from worker.stream.pipeline import Policy, World
+from worker.stream.retrying import Backoff
 
 _LOOK_SECONDS = 0.2
 _SWITCH_SECONDS = 0.001
@@ -77,12 +80,14 @@ def fill_apart(
     writers: list[_Writer] = []
     try:
         for number in range(SHARES):
-            here, there = context.Pipe()
+            (words, said), (heard, orders) = context.Pipe(duplex=False), context.Pipe(duplex=False)
             own = sources[number * each : (number + 1) * each]
             charge = Charge(unread, Share(number, SHARES), own, policy)
-            writers.append(_Writer(context.Process(target=_fill, args=(there, charge), daemon=True), here))
-            writers[-1].process.start()
-            there.close()
+            process = context.Process(target=_fill, args=(said, heard, charge), daemon=True)
+            process.start()
+            writers.append(_Writer(process, words, orders))
+            said.close()
+            heard.close()
         yield from in_order(_heard(writers, unread.path, stopping), len(writers))
     finally:
         for writer in writers:
@@ -91,41 +96,49 @@ def fill_apart(
 
 class _Writer(NamedTuple):
     process: BaseProcess
-    channel: Connection
+    words: Connection
+    orders: Connection
 
     def stop(self) -> None:
         """Ask it to end where the work can be resumed."""
-        with suppress(OSError):
-            self.channel.send_bytes(_STOP)
+        with suppress(BrokenPipeError):
+            self.orders.send_bytes(_STOP)
+
+    def how(self) -> str:
+        """How one has ended that nobody told to."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        return f"by signal {-code}; is there enough memory?" if code < 0 else f"exit code {code}"
 
     def end(self) -> None:
         """It may end anywhere: what it has begun the next run finishes."""
         self.process.kill()
         self.process.join()
-        self.channel.close()
+        self.words.close()
+        self.orders.close()
 
 
 def _heard(writers: Sequence[_Writer], path: Path, stopping: Stopping) -> Iterator[tuple[Connection, Filled]]:
     """The words of all who are at work, until the last has ended, and who has said each."""
-    at_work, told = {writer.channel: writer for writer in writers}, False
+    at_work, told = {writer.words: writer for writer in writers}, False
     while at_work:
         if stopping.asked and not told:
             told = True
             for writer in at_work.values():
                 writer.stop()
         ready = wait(list(at_work), _LOOK_SECONDS)
-        for channel in [channel for channel in at_work if channel in ready]:
+        for words, writer in [(words, writer) for words, writer in at_work.items() if words in ready]:
             try:
-                word = channel.recv_bytes()
-            except (EOFError, ConnectionError):
-                raise OSError(f"a process that was writing {path} has been ended") from None
+                word = words.recv_bytes()
+            except EOFError:
+                raise OSError(f"a process that was writing {path} has been ended ({writer.how()})") from None
             if word.startswith(_FAILED):
                 raise pickle.loads(word[1:])  # noqa: S301 - a process of our own has written it
             if word == _OVER:
-                del at_work[channel]
-                yield channel, Filled(_NO_LINE_FOLLOWS, (), 0, 0)
+                del at_work[words]
+                yield words, Filled(_NO_LINE_FOLLOWS, (), 0, 0)
             else:
-                yield channel, _decoder.decode(word)
+                yield words, _decoder.decode(word)
 
 
 def in_order(words: Iterable[tuple[Hashable, Filled]], of: int) -> Iterator[Filled]:
@@ -150,44 +163,55 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Filled)
 
 
-def _fill(channel: Connection, charge: Charge) -> None:
+def _fill(words: Connection, orders: Connection, charge: Charge) -> None:
     """What a process does. Signals are for the first one, which tells the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     collect_rarely()
     sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = Stopping()
-    threading.Thread(target=_listen, args=(channel, stopping), daemon=True).start()
+    threading.Thread(target=_listen, args=(orders, stopping), daemon=True).start()
     path, columns, edge = charge.unread
     try:
         with _worlds(len(charge.sources), stopping) as worlds:
             filler = Filler(worlds, Decoder(edge.identity, edge.realm), charge.policy, stopping)
             for word in filler.fill(charge.sources, decode(path, columns, edge, charge.share)):
-                channel.send_bytes(_encoder.encode(word))
+                words.send_bytes(_encoder.encode(word))
     except Stopped:
-        channel.send_bytes(_OVER)
+        words.send_bytes(_OVER)
     except Exception as error:
-        channel.send_bytes(_FAILED + _packed(error))
+        words.send_bytes(_FAILED + _packed(error))
     else:
-        channel.send_bytes(_OVER)
+        words.send_bytes(_OVER)
 
 
 @contextmanager
 def _worlds(lanes: int, stopping: Stopping) -> Iterator[list[World]]:
-    settings = load(os.environ)
+    settings, pause = load(os.environ), pause_of(stopping)
     with ExitStack() as held:
-        worlds = [wiring_jobs.world(settings, Tally(), pause_of(stopping)) for _ in range(lanes)]
+        worlds = [
+            _patiently(lambda: wiring_jobs.world(settings, Tally(), pause), pause) for _ in range(lanes)
+        ]
         for world in worlds:
             held.callback(world.ledger.close)
             held.callback(world.projection.close)
         yield worlds
 
 
-def _listen(channel: Connection, stopping: Stopping) -> None:
+def _patiently(step: Callable[[], World], pause: Pause) -> World:
+    delays = Backoff().delays(random.Random())
+    while True:
+        try:
+            return step()
+        except Unavailable as outage:
+            pause(next(delays), outage)
+
+
+def _listen(orders: Connection, stopping: Stopping) -> None:
     """Until the first process asks to stop, or is no more."""
     try:
-        channel.recv_bytes()
-    except (EOFError, OSError):
+        orders.recv_bytes()
+    except EOFError:
         os._exit(1)  # of what is begun, the next run finishes what was not committed
     stopping.ask()
 
