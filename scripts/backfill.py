@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from scripts.backfilling.rejects import Rejects
 from scripts.backfilling.rows import Edge, decode
 from scripts.backfilling.sharing import Unread
 from scripts.backfilling.ways import File, OverStream, Straight, Way
+from scripts.frame.patience import patiently
 from scripts.frame.script import Run, Script, WrongArguments, execute
 from scripts.jobs.closing import close_earlier_jobs
 from scripts.jobs.tally import Tally
@@ -115,7 +116,8 @@ def work(run: Run, given: argparse.Namespace) -> None:
 def _taken(run: Run, plan: _Plan, way: Way) -> list[Entry]:
     entries: list[Entry] = []
     started, moved = time.monotonic(), 0
-    with run.show.progress("rows", sum(found.lines for found in plan.inputs)) as advance:
+    rows = sum(found.lines for found in plan.inputs)
+    with suppress(Stopped), run.show.progress("rows", rows) as advance:
         for found in plan.inputs:
             sources = plan.reading.sources(found)
             entry = plan.manifest.entry(sources[0], found.path, datetime.now(UTC), found.lines)
@@ -131,8 +133,6 @@ def _taken(run: Run, plan: _Plan, way: Way) -> list[Entry]:
             apart = unread if found.long else None
             try:
                 way.take(File(sources, decode(*unread), entry, rejects, advance, apart))
-            except Stopped:
-                break
             finally:
                 rejects.close()
                 plan.manifest.save()
@@ -174,14 +174,15 @@ def _way(
             producer, delays = wiring.producer(settings), Backoff().delays(random.Random())
             yield OverStream(producer, given.rate, manifest, run.stopping, delays)
         else:
-            world = wiring_jobs.world(settings, Tally(), pause_of(run.stopping))
+            pause = pause_of(run.stopping)
+            world = patiently(run, lambda: wiring_jobs.world(settings, Tally(), pause))
             held.callback(world.ledger.close)
             held.callback(world.projection.close)
             close_earlier_jobs(run, world.ledger, world.projection)
             limits = Limits(given.transaction, given.transaction)
             policy = dataclasses.replace(wiring.policy(settings), limits=limits)
             filler = Filler([world], Decoder(identity, settings.realm), policy, run.stopping)
-            yield Straight(filler, world.ledger, policy, run.stopping)
+            yield Straight(filler, world, policy, run.stopping)
 
 
 def _told(entry: Entry, rejects: Rejects, *, dry_run: bool) -> str:

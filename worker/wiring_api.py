@@ -56,6 +56,8 @@ _YOUNG_OBJECTS = 20_000
 _SWITCH_SECONDS = 0.0002
 _READ_LINGER_SECONDS = 0.003
 _PR_SET_PDEATHSIG = 1
+_any = msgspec.json.Decoder()
+_producers_decoder = msgspec.json.Decoder(dict[str, Producer])
 
 
 def run(settings: ApiSettings) -> int:
@@ -212,7 +214,7 @@ def _post(url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
     request = Request(url, data=urlencode(form).encode(), headers=headers)  # noqa: S310 - checked at the start
     try:
         with urlopen(request, timeout=_FETCH_SECONDS) as answer:  # noqa: S310 - as above
-            found: Mapping[str, Any] = msgspec.json.decode(answer.read(_MOST_ANSWER))
+            found: Mapping[str, Any] = _any.decode(answer.read(_MOST_ANSWER))
             return found
     except HTTPError as error:
         with error:
@@ -255,14 +257,14 @@ def _enrolled(settings: ApiSettings) -> Callable[[str], Any]:
 def _keys(settings: ApiSettings) -> Callable[[], Mapping[str, Any]]:
     url, file = settings.token_keys_url, settings.token_keys_file
     if url is None:
-        return lambda: msgspec.json.decode(Path(str(file)).read_bytes())
+        return lambda: _any.decode(Path(str(file)).read_bytes())
     if not url.startswith("https://"):
         msg = "TOKEN_KEYS_URL must begin with https://"
         raise Fatal(msg)
 
     def fetch() -> Mapping[str, Any]:
         with urlopen(url, timeout=_FETCH_SECONDS) as answer:  # noqa: S310 - https alone, checked above
-            found: Mapping[str, Any] = msgspec.json.decode(answer.read())
+            found: Mapping[str, Any] = _any.decode(answer.read())
             return found
 
     return fetch
@@ -277,7 +279,7 @@ def _producers(settings: ApiSettings) -> Mapping[str, Producer]:
             text = Path(settings.producers_file).read_text()
         else:
             text = settings.producers or "{}"
-        return msgspec.json.decode(text, type=dict[str, Producer])
+        return _producers_decoder.decode(text)
     except (OSError, ValueError) as error:
         msg = f"PRODUCERS or PRODUCERS_FILE cannot be read ({type(error).__name__}); see docs/api.md"
         raise Fatal(msg) from None

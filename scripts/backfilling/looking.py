@@ -34,9 +34,11 @@ class Looking:
 
     def done(self, sources: Sequence[Source], entry: Entry) -> bool:
         """Whether nothing would be done for a file."""
-        if self._ledger is None:
+        ledger = self._ledger
+        if ledger is None or not entry.done:
             return entry.done
-        return entry.done and all(at_end(found) for found in positions(self._ledger, sources))
+        found = patiently(self._run, lambda: positions(ledger, sources))
+        return all(at_end(position) for position in found)
 
     def take(self, file: File) -> None:
         """Read all of a file.

@@ -32,6 +32,9 @@ class Entry(msgspec.Struct):
     outcomes: dict[str, int] = {}
 
 
+_decoder = msgspec.json.Decoder(dict[str, Entry])
+
+
 class Manifest:
     """All entries, by the source of a file's first lane; every change is on disk at once.
 
@@ -49,7 +52,7 @@ class Manifest:
         self._entries: dict[str, Entry] = {}
         if path.exists():
             try:
-                self._entries = msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
+                self._entries = _decoder.decode(path.read_bytes())
             except (msgspec.DecodeError, UnicodeDecodeError):
                 raise WrongArguments(
                     f"{path} is no manifest of a backfill; name another with --manifest"

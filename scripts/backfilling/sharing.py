@@ -4,6 +4,7 @@ To judge a row, to fold and to write it is work for an interpreter, and one inte
 that went from one process to another would cost more on their way than the lines that each passes over.
 """
 
+import faulthandler
 import heapq
 import multiprocessing
 import os
@@ -165,6 +166,7 @@ _decoder = msgspec.msgpack.Decoder(Filled)
 
 def _fill(words: Connection, orders: Connection, charge: Charge) -> None:
     """What a process does. Signals are for the first one, which tells the others."""
+    faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     collect_rarely()

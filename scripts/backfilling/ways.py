@@ -20,7 +20,8 @@ from worker.domain.errors import StreamUnavailable
 from worker.domain.event import ScoreEvent
 from worker.domain.position import Position
 from worker.ports import Ledger, Producer
-from worker.stream.pipeline import Policy
+from worker.stream.pipeline import Policy, World
+from worker.stream.waiting import Waiting
 
 _LOOK_EVERY = 1_000
 _SENT_TOGETHER = 4_000
@@ -87,19 +88,23 @@ class Straight:
 
     Args:
         filler: takes a short file.
-        ledger: has the books of every file.
-        policy: for the processes that take a long one.
+        world: its ledger has the books of every file.
+        policy: of the pipelines, for the processes that take a long file too.
         stopping: heard by whoever takes it.
     """
 
-    def __init__(self, filler: Filler, ledger: Ledger, policy: Policy, stopping: Stopping) -> None:
+    def __init__(self, filler: Filler, world: World, policy: Policy, stopping: Stopping) -> None:
         self._filler = filler
-        self._ledger = ledger
+        self._ledger = world.ledger
+        self._waiting = Waiting(world, policy)
         self._policy = policy
         self._stopping = stopping
 
     def done(self, sources: Sequence[Source], entry: Entry) -> bool:
-        return entry.done and all(at_end(found) for found in positions(self._ledger, sources))
+        if not entry.done:
+            return False
+        found = self._waiting.until_ledger(lambda: positions(self._ledger, sources))
+        return all(at_end(position) for position in found)
 
     def take(self, file: File) -> None:
         entry = file.entry
@@ -114,7 +119,7 @@ class Straight:
                 shown = reached
         if self._stopping.asked:
             raise Stopped
-        progress = self._ledger.progress()
+        progress = self._waiting.until_ledger(self._ledger.progress)
         found = sum((progress[source].accounting for source in file.sources), Accounting())
         entry.outcomes = {outcome.value: found[outcome] for outcome in Outcome}
         entry.done = True

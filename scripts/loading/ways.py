@@ -60,8 +60,11 @@ class _Accepted(msgspec.Struct):
     accepted: int
 
 
+_decoder = msgspec.json.Decoder(_Accepted)
+
+
 def _accepted(body: bytes) -> int | None:
     try:
-        return msgspec.json.decode(body, type=_Accepted).accepted
+        return _decoder.decode(body).accepted
     except msgspec.DecodeError:
         return None

@@ -82,6 +82,9 @@ def conninfo(text: str) -> str:
         raise Fatal(msg) from None
 
 
+_keyring = msgspec.json.Decoder(Keyring)
+
+
 def keyring(text: str) -> Keyring:
     """The identity keys of a secret or file.
 
@@ -89,7 +92,7 @@ def keyring(text: str) -> Keyring:
         Fatal: it is not a keyring; says what is wrong, never a byte of it.
     """
     try:
-        return msgspec.json.decode(text, type=Keyring)
+        return _keyring.decode(text)
     except (msgspec.DecodeError, ValueError) as error:
         reason = "it is not JSON" if type(error) is msgspec.DecodeError else str(error)
         msg = f"the identity keyring cannot be read: {reason}"

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -161,7 +161,7 @@ class Classes:
             stamps = clerk.records.course_stamps(courses)
             made = 0
             for course in courses:
-                kept = _decode(clerk.classes.get("room", course), _Kept)
+                kept = _decode(clerk.classes.get("room", course), _kept)
                 if kept is None or self._outdated(kept, stamps.get(course)):
                     self._make(clerk, course)
                     made += 1
@@ -180,7 +180,7 @@ class Classes:
             if isinstance(found, form):
                 return found
             try:
-                kept = _decode(clerk.classes.get(kind, course_id), form)
+                kept = _decode(clerk.classes.get(kind, course_id), _decoders[form])
             except ProjectionUnavailable:
                 kept = None
             if kept is None:
@@ -280,12 +280,18 @@ def _encode(value: object) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(msgspec.msgpack.encode(value))
 
 
-def _decode(body: bytes | None, form: type[T]) -> T | None:
+_kept = msgspec.msgpack.Decoder(_Kept)
+_decoders: Mapping[type, msgspec.msgpack.Decoder[Any]] = {
+    form: msgspec.msgpack.Decoder(form) for form in (Room, Rankings)
+}
+
+
+def _decode(body: bytes | None, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
     """None also for what another version of the software wrote."""
     if body is None:
         return None
     try:
-        return msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(body), type=form)
+        return decoder.decode(zstandard.ZstdDecompressor().decompress(body))
     except (msgspec.DecodeError, zstandard.ZstdError):
         return None
 

@@ -5,7 +5,7 @@ import itertools
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -34,9 +34,9 @@ from tests.doubles import DECODER, Time
 from worker.adapters.memory import MemoryLedger, MemoryProducer, MemoryProjection, MemoryRegisters
 from worker.batch import Batch, StateKey
 from worker.domain.accounting import Outcome
-from worker.domain.errors import Fatal, PoisonFlood, StreamUnavailable
+from worker.domain.errors import Fatal, LedgerUnavailable, PoisonFlood, StreamUnavailable
 from worker.domain.position import ORIGIN, Position
-from worker.ports import Committed
+from worker.ports import Committed, Progress
 from worker.settings import load
 from worker.stream.decoding import Limits
 from worker.stream.difference import Difference
@@ -65,7 +65,7 @@ class Scene:
     def straight(self, events: int = 7, window: int = 120) -> Straight:
         policy = Policy(limits=Limits(events, events))
         filler = Filler([self.world() for _ in SOURCES], DECODER, policy, self.stopping, window)
-        return Straight(filler, self.ledger, policy, self.stopping)
+        return Straight(filler, self.world(), policy, self.stopping)
 
     def file(self, rows: Sequence[Accepted | Rejected], tmp_path: Path) -> File:
         entry = Entry("x.csv", NOW, len(rows) + 1)
@@ -244,6 +244,24 @@ def test_a_lane_without_rows_ends_as_well(scene: Scene, tmp_path: Path) -> None:
     scene.straight().take(file)
     assert file.entry.outcomes["applied"] == 1
     assert all(at_end(progress.committed) for progress in scene.ledger.progress().values())
+
+
+@pytest.mark.parametrize("calls", range(1, 5))
+def test_a_ledger_that_is_away_for_a_moment_is_waited_for(scene: Scene, tmp_path: Path, calls: int) -> None:
+    """Whenever it is asked how far a source is: before the first row, and after the last."""
+    progress, asked = scene.ledger.progress, itertools.count(1)
+
+    def now_and_then() -> Mapping[str, Progress]:
+        if next(asked) == calls:
+            raise LedgerUnavailable
+        return progress()
+
+    scene.ledger.progress = now_and_then  # type: ignore[method-assign]
+    file, straight = scene.file(rows_of(200), tmp_path), scene.straight()
+    straight.take(file)
+    assert straight.done(SOURCES, file.entry)
+    assert sum(file.entry.outcomes.values()) == file.entry.accepted
+    assert next(asked) > calls
 
 
 def test_a_stop_ends_the_wait_for_a_server(scene: Scene, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from worker.adapters.aurora.connection import Session
 from worker.adapters.aurora.ledger import CLEAR_LOCK, ERASE_LOCK
+from worker.adapters.aurora.publications import packed, unpacked
 from worker.adapters.aurora.statements import statements
 from worker.batch import StateKey
 from worker.domain.classroom import Publication
@@ -69,7 +70,7 @@ class AuroraErasing:
         with self._session.connection() as connection, connection.transaction():
             rows = connection.execute(self._sql["publications"], {"key": key}).fetchall()
             for course, realm, body in rows:
-                publication = msgspec.msgpack.decode(body, type=Publication)
+                publication = unpacked(body)
                 if str(key) in publication.versions:
                     forgotten += 1
                     put = {"course": course, "realm": realm, "body": _without(publication, key)}
@@ -141,7 +142,7 @@ class AuroraErasing:
 
 def _without(publication: Publication, key: UUID) -> bytes:
     versions = {one: version for one, version in publication.versions.items() if one != str(key)}
-    return msgspec.msgpack.encode(msgspec.structs.replace(publication, versions=versions))
+    return packed(msgspec.structs.replace(publication, versions=versions))
 
 
 def _place(place: LetterPlace) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from datetime import UTC, datetime, time
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from worker.adapters.aurora.connection import Session
+from worker.adapters.aurora.publications import packed, unpacked
 from worker.adapters.aurora.statements import statements
 from worker.batch import StateKey
 from worker.domain.accounting import Accounting, Outcome
@@ -91,7 +90,7 @@ class AuroraRecords:
 
     def publication(self, course_id: str, realm: str) -> Publication | None:
         rows = self._rows("publication", course=course_id, realm=realm)
-        return msgspec.msgpack.decode(rows[0][0], type=Publication) if rows else None
+        return unpacked(rows[0][0]) if rows else None
 
     def publish(self, publication: Publication, instead_of: Publication | None) -> bool:
         rows = self._rows(
@@ -99,7 +98,7 @@ class AuroraRecords:
             course=publication.course_id,
             realm=publication.realm,
             at=publication.as_of,
-            body=msgspec.msgpack.encode(publication),
+            body=packed(publication),
             before=None if instead_of is None else instead_of.as_of,
         )
         return bool(rows)

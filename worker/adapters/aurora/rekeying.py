@@ -12,8 +12,8 @@ import msgspec
 
 from worker.adapters.aurora.connection import Connection, Session
 from worker.adapters.aurora.ledger import ERASE_LOCK
+from worker.adapters.aurora.publications import packed, unpacked
 from worker.adapters.aurora.statements import statements
-from worker.domain.classroom import Publication
 from worker.upkeep import Filed, Rekeyed
 
 
@@ -62,9 +62,9 @@ class AuroraRekeying:
         """Otherwise every student would look changed, and figures would be published too soon."""
         rows = connection.execute(self._sql["publications"], {"courses": courses}).fetchall()
         for course, realm, body in rows:
-            publication = msgspec.msgpack.decode(body, type=Publication)
+            publication = unpacked(body)
             versions = {names.get(key, key): version for key, version in publication.versions.items()}
-            renamed = msgspec.msgpack.encode(msgspec.structs.replace(publication, versions=versions))
+            renamed = packed(msgspec.structs.replace(publication, versions=versions))
             put = {"course": course, "realm": realm, "body": renamed}
             connection.execute(self._sql["put_publication"], put)
 
