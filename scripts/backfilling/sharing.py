@@ -109,7 +109,9 @@ class _Writer(NamedTuple):
         """How one has ended that nobody told to."""
         self.process.join()
         code = self.process.exitcode or 0
-        return f"by signal {-code}; is there enough memory?" if code < 0 else f"exit code {code}"
+        if code == -signal.SIGKILL:
+            return "it was killed; is there enough memory?"
+        return f"by signal {-code}" if code < 0 else f"exit code {code}"
 
     def end(self) -> None:
         """It may end anywhere: what it has begun the next run finishes."""
