@@ -223,5 +223,5 @@ def _listen(orders: Connection, stopping: Stopping) -> None:
 def _packed(error: Exception) -> bytes:
     if isinstance(error, (OSError, EOFError, Unavailable, Fatal, Refused)):
         return pickle.dumps(error)
-    traceback.print_exc()  # only here it can be told where it came from
+    traceback.print_tb(error.__traceback__)  # known here alone; what it says may quote a row
     return pickle.dumps(Fatal(f"{type(error).__name__} in a process that was writing, told above"))
